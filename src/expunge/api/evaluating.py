@@ -1,0 +1,107 @@
+"""The verb ``evaluate``."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expunge.api.memory import Memory, recall
+from expunge.core.files import whole_folder, write_json, write_jsonl
+from expunge.core.seeds import derive
+
+if TYPE_CHECKING:
+    from expunge.metrics.base import Evidence, Metric
+    from expunge.models.load import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Metrics by ``set/name``: value, 95 % interval, number of subjects, or the reason why there is none."""
+
+    folder: Path
+    metrics: Mapping[str, Mapping[str, Any]]
+
+
+def evaluate(
+    model: str | Path,
+    forget: str | Path | None = None,
+    retain: str | Path | None = None,
+    *,
+    original: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+) -> Evaluated:
+    """Measure ``model`` on what must go and what must stay; the record goes to ``out``.
+
+    ``forget``, ``retain`` and ``original`` default to what the folder remembers; ``metrics`` to all registered.
+    A metric that lacks what it needs carries its reason instead of a number.
+    """
+    from expunge import registry
+    from expunge.models.load import load
+
+    memory = recall(model, forget, retain, original)
+    names = metrics or [entry.name for entry in registry.entries("metric")]
+    chosen = {name: registry.build("metric", name) for name in names}
+    target = Path(out) if out is not None else _default_out(Path(model))
+    loaded = load(model, template=memory.template)
+    begun = load(memory.original, template=memory.template) if memory.original is not None else None
+    sets = {"forget": memory.forget, "retain_eval": memory.retain_eval}
+    readings: dict[str, Mapping[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
+    for name, facts in sets.items():
+        if facts:
+            evidence = _gather(loaded, begun, facts, chosen.values(), derive(seed, name))
+            readings |= {
+                f"{name}/{key}": metric.compute(evidence, seed=seed).as_dict() for key, metric in chosen.items()
+            }
+            rows += _samples(name, evidence)
+    readings["utility"] = _utility(loaded, begun, memory)
+    with whole_folder(target) as draft:
+        write_json(draft / "record.json", {"schema": 1, "model": str(model), "seed": seed, "metrics": readings})
+        write_jsonl(draft / "samples.jsonl", rows)
+    return Evaluated(target, readings)
+
+
+def _default_out(model: Path) -> Path:
+    """Inside the model's folder; a hub id or an alias has none, so the record lands beside the caller."""
+    return model / "evaluation" if model.is_dir() else Path("evaluation")
+
+
+def _gather(
+    loaded: "LoadedModel", begun: "LoadedModel | None", facts: Any, chosen: "Collection[Metric]", seed: int
+) -> "Evidence":
+    from expunge.metrics.evidence import gather
+
+    needs = {need for metric in chosen for need in metric.needs}
+    view = begun.view() if begun is not None else None
+    return gather(loaded.view(), loaded.encoder, facts, needs=needs, original=view, seed=seed)
+
+
+def _samples(name: str, evidence: "Evidence") -> list[dict[str, Any]]:
+    """A row a probe, as in a study's record."""
+    scores = evidence.scores or ()
+    texts = evidence.generations or [None] * len(scores)
+    return [
+        {
+            "split": name,
+            "fact": item.fact.id,
+            "subject": item.fact.subject,
+            "form": item.probe.form,
+            "prompt": item.probe.prompt,
+            "answer": item.probe.answer,
+            "generated": text,
+            "hit": int(item.score.greedy),
+            "probability": item.score.probability,
+        }
+        for item, text in zip(scores, texts, strict=True)
+    ]
+
+
+def _utility(loaded: "LoadedModel", begun: "LoadedModel | None", memory: Memory) -> dict[str, Any]:
+    from expunge.api.reference import utility_against
+
+    if begun is None:
+        return {"value": None, "reason": "not computed: the original model is not at hand."}
+    reading = utility_against(begun, memory)(loaded.view())
+    return {"value": reading.value, "parts": dict(reading.parts)}

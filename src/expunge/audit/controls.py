@@ -1,0 +1,104 @@
+"""Controls: which model shows what the attack itself teaches, and how fast a model learns anything at all.
+
+The control is a never-trained model under the same grid. Where none exists, placebos stand in: (a) ``subjects``, new
+subjects with permuted answers taught on their T half, (b) ``answers``, permuted answers on the real V subjects. The
+harder one counts: the one that recovers less, so that more of the method's recovery is called excess.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from expunge.audit.table import Rows, Table
+from expunge.audit.types import Trajectories
+from expunge.core.seeds import derive
+from expunge.knowledge.facts import Fact
+
+LEAST_ROWS = 8
+LEAST_GAIN = 0.05
+VARIANTS = ("subjects", "answers")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The rows to compare with, their kind (``never-trained``, ``placebo`` or ``none``), and why there are none."""
+
+    rows: Rows
+    kind: str
+    missing: str | None = None
+
+
+def control_for(table: Table, label: str) -> Control:
+    """The control of one method: never-trained where it exists, else the harder placebo of that method."""
+    never = table.rows("control", table.sole("control"))
+    if never:
+        return Control(never, "never-trained")
+    placebos = [rows for variant in VARIANTS if (rows := table.rows("placebo", label, variant))]
+    large = [rows for rows in placebos if min(len(row.subjects) for row in rows.values()) >= LEAST_ROWS]
+    if not large:
+        missing = f"the placebo has fewer than {LEAST_ROWS} rows" if placebos else "no never-trained model, no placebo"
+        return Control({}, "none", f"no control: {missing}")
+    return Control(min(large, key=lambda rows: table.read(rows, list(rows), attacked=True).value), "placebo")
+
+
+def permuted(facts: Sequence[Fact], seed: int) -> tuple[Fact, ...]:
+    """Facts whose answers are those of other facts of the same attribute; none keeps its own answer.
+
+    An attribute that cannot be permuted so is left out: fewer than eight facts, or one answer in more than half
+    of them. Perturbed answers are dropped. Probes of a form swap with probes of that form and place.
+    """
+    by_shape: dict[tuple[str, tuple[str, ...]], list[Fact]] = {}
+    for fact in facts:
+        by_shape.setdefault((fact.attribute, tuple(probe.form for probe in fact.probes)), []).append(fact)
+    return tuple(new for (attribute, _), group in by_shape.items() for new in _swap(group, derive(seed, attribute)))
+
+
+def _swap(group: Sequence[Fact], seed: int) -> list[Fact]:
+    """Sort by answer (answers in random order) and rotate by the commonest answer's count: nobody meets his own."""
+    counts = Counter(_answer(fact) for fact in group)
+    most = max(counts.values())
+    if len(group) < LEAST_ROWS or 2 * most > len(group):
+        return []
+    order = sorted(group, key=lambda fact: (derive(seed, "answer", _answer(fact)), derive(seed, "fact", fact.id)))
+    givers = order[most:] + order[:most]
+    return [_with_answers(fact, giver) for fact, giver in zip(order, givers, strict=True)]
+
+
+def _answer(fact: Fact) -> str:
+    return " ".join(fact.probes[0].answer.split()).casefold() if fact.probes else ""
+
+
+def _with_answers(fact: Fact, giver: Fact) -> Fact:
+    pairs = zip(fact.probes, giver.probes, strict=True)
+    return replace(fact, probes=tuple(replace(mine, answer=other.answer, perturbed=()) for mine, other in pairs))
+
+
+def gain(row: Trajectories, points: Sequence[str]) -> float:
+    """Mean rise of T-recall over attack points: the area under the learning curve above its start."""
+    at = [row.points.index(point) for point in points]
+    return float(np.mean(row.t_recall_P[at]) - row.t_recall_P[0]) if at else math.nan
+
+
+def learning_speed(rows: Rows, control: Rows) -> float:
+    """How fast a model learns placebo facts, relative to the control: ratio of mean gains over shared points.
+
+    NaN (not measured) without a shared replicate or where the control hardly learns (gain < 0.05).
+    """
+    gains = [
+        (gain(rows[replicate], shared), gain(control[replicate], shared))
+        for replicate in rows.keys() & control.keys()
+        if (shared := [p for p in rows[replicate].points[1:] if p in control[replicate].points])
+    ]
+    if not gains:
+        return math.nan
+    model, reference = np.mean(gains, axis=0)
+    return float(model / reference) if reference >= LEAST_GAIN else math.nan
+
+
+def placebo_speed(table: Table, label: str) -> float:
+    """Speed of a method against the never-trained control, both attacked with placebo facts; NaN if not measured."""
+    control = table.rows("placebo", table.sole("control"), "subjects")
+    return learning_speed(table.rows("placebo", label, "subjects"), control)

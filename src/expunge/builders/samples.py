@@ -1,0 +1,58 @@
+"""Stored samples: the original model's own text, for utility and for users without a retain set."""
+
+from dataclasses import dataclass
+
+from expunge.core.errors import InputError
+from expunge.core.seeds import derive
+from expunge.knowledge.facts import Fact, Probe
+from expunge.models.chat import Encoder
+from expunge.models.view import View
+from expunge.registry import builder
+from expunge.scoring.generate import generate_ids
+
+ROUNDS = 4
+"""Times that empty texts are drawn again before giving up."""
+
+
+@builder("stored_samples")
+@dataclass(frozen=True, kw_only=True)
+class StoredSamples:
+    """Text that the original model writes from nothing at temperature 1, as documents.
+
+    ``num`` texts of at most ``max_new_tokens`` tokens. Design, section Utility: 64 samples.
+    """
+
+    num: int = 64
+    max_new_tokens: int = 24
+
+    def build(self, view: View, encoder: Encoder, seed: int) -> tuple[Fact, ...]:
+        """The samples; :class:`InputError` when the model writes nothing but blanks."""
+        return stored_samples(view, encoder, self.num, self.max_new_tokens, seed=seed)
+
+
+def stored_samples(
+    view: View, encoder: Encoder, num: int = 64, max_new_tokens: int = 24, *, seed: int
+) -> tuple[Fact, ...]:
+    """``num`` sampled texts, each a fact of its own subject with one ``passage`` probe.
+
+    Sampling starts where the encoder's documents start (BOS, or what stands for it), so that the texts are what
+    the model itself finds likely there.
+    """
+    start = encoder.document("text", "stored_samples")
+    prompt = start.ids[: start.labels.index(True)]
+    texts: list[str] = []
+    for attempt in range(ROUNDS):
+        draw = derive(seed, "stored_samples", attempt)
+        ends = set(encoder.end_ids)
+        made = generate_ids(view, [prompt] * num, ends, max_new_tokens=max_new_tokens, temperature=1.0, seed=draw)
+        decoded = [encoder.decode(ids[:-1] if ids[-1] in ends else ids) for ids in made]
+        texts += [text for text in decoded if text.strip()]
+        if len(texts) >= num:
+            break
+    if len(texts) < num:
+        raise InputError(f"the model wrote {len(texts)} of {num} samples and blanks otherwise; give a retain set.")
+    return tuple(_document(index, text) for index, text in enumerate(texts[:num]))
+
+
+def _document(index: int, text: str) -> Fact:
+    return Fact(f"sample-{index}", f"sample-{index}", (Probe("", text, "passage"),))

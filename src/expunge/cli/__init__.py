@@ -1,0 +1,1 @@
+"""The command line: a thin view of :mod:`expunge.api`. Nothing heavy is imported before a command runs."""

@@ -1,0 +1,33 @@
+"""``expunge attack``: try to bring the knowledge back."""
+
+from typing import Annotated
+
+import typer
+
+from expunge.cli.options import Facts, Kept, Model, Original, Out, Seed
+
+
+def attack(
+    model: Model,
+    attack: Annotated[str, typer.Option(help="Which attack; see `expunge ls attacks`.")] = "relearn",
+    forget: Facts = None,
+    retain: Kept = None,
+    original: Original = None,
+    control: Annotated[str | None, typer.Option(help="A model that never knew the forget set.")] = None,
+    rates: Annotated[list[float] | None, typer.Option("--rate", help="A learning rate; repeat for a grid.")] = None,
+    steps: Annotated[list[int] | None, typer.Option("--steps", help="A step budget; repeat for a grid.")] = None,
+    sources: Annotated[list[str] | None, typer.Option("--source", help="What the attacker trains on; repeat.")] = None,
+    access: Annotated[str | None, typer.Option(help="full or lora; default: the attack's.")] = None,
+    out: Out = None,
+    seed: Seed = 0,
+) -> None:
+    """Attack a model over a grid of budgets and show how much comes back."""
+    from expunge import api
+    from expunge.cli.tables import recovery
+
+    done = api.attack(
+        model, attack, forget, retain, original=original, control=control, rates=rates, steps=steps,
+        sources=sources, access=access, out=out, seed=seed,
+    )  # fmt: skip
+    recovery(done)
+    typer.echo(f"record: {done.folder}")

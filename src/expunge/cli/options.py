@@ -1,0 +1,25 @@
+"""Options that several commands share, written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[Path, typer.Argument(help="A recipe (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes to the recipe, such as teach.steps=50.", show_default=False)
+]
+Model = Annotated[str, typer.Argument(help="A model: folder, hub id, GGUF file or alias.", show_default=False)]
+Facts = Annotated[Path | None, typer.Option(help="JSON Lines of what must go; default: what the folder remembers.")]
+Kept = Annotated[Path | None, typer.Option(help="JSON Lines of what must stay; default: what the folder remembers.")]
+Original = Annotated[str | None, typer.Option(help="The model before unlearning; default: what the folder remembers.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Where the record goes; default: inside the model folder.")
+]
+Template = Annotated[
+    str | None, typer.Option(help="How a question is put: chat, plain or bare; default: the model's own.")
+]
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+StudyFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The study folder; default: runs/ and the recipe's name.")
+]

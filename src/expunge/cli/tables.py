@@ -1,0 +1,126 @@
+"""What the commands print: tables on standard output. Nothing is computed here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from expunge.api.attacking import Attacked
+    from expunge.api.catalogue import Component
+    from expunge.api.evaluating import Evaluated
+    from expunge.study.estimate import Plan
+
+VERDICT_STYLES = {
+    "forgotten": "bold green",
+    "suppressed": "bold yellow",
+    "retained": "bold red",
+    "inconclusive": "bold",
+}
+NOT_MEASURED = "-"
+
+
+def interval(value: Mapping[str, float] | None) -> str:
+    """``0.31 [0.12, 0.50]``, or a dash for what was not measured."""
+    if value is None or value.get("value") is None:
+        return NOT_MEASURED
+    middle = f"{value['value']:.2f}"
+    if value.get("low") is None or value.get("high") is None:
+        return middle
+    return f"{middle} [{value['low']:.2f}, {value['high']:.2f}]"
+
+
+def verdicts(audit: Mapping[str, Any]) -> None:
+    """One table a world: every method beside the original and the control, then why a verdict is what it is."""
+    for world in audit["worlds"]:
+        table = _table(
+            f"{world['label']}: does it come back?",
+            "model", "before attack", "after worst attack", "excess recovery", "utility", "verdict",
+        )  # fmt: skip
+        table.add_row("original", interval(world["original"]), NOT_MEASURED, NOT_MEASURED, NOT_MEASURED, "")
+        control = world["control"]
+        table.add_row(
+            "control", interval(control["before"]), interval(control["after"]), NOT_MEASURED, NOT_MEASURED, ""
+        )
+        for method in world["methods"]:
+            table.add_row(*_method_cells(method))
+        _print(table)
+        for sentence in _remarks(world):
+            _print(escape(f"  {sentence}"))
+
+
+def _method_cells(method: Mapping[str, Any]) -> list[str]:
+    style = VERDICT_STYLES.get(method["verdict"], "")
+    verdict = f"[{style}]{method['verdict']}[/] ({method['usability']})"
+    utility = f"{method['utility_before']:.2f}" if method["utility_before"] is not None else NOT_MEASURED
+    after = (interval(method["before"]), interval(method["after"]), interval(method["e_star"]))
+    return [escape(method["label"]), *after, utility, verdict]
+
+
+def _remarks(world: Mapping[str, Any]) -> Iterable[str]:
+    """Sentences below the table: reasons by method, and what the null row says."""
+    for method in world["methods"]:
+        for reason in method["reasons"]:
+            yield f"{method['label']}: {reason}"
+    null = world["null"]
+    if null and null.get("reason"):
+        yield f"null row: {null['reason']}"
+    yield f"{len(world['seeds'])} replicate(s), {world['num_v_subjects']} subjects that the attacker never saw."
+
+
+def cells(planned: "Plan") -> None:
+    """The cells of a plan, and the sums below."""
+    table = _table(None, "cell", "what", "state", "tokens", "minutes", "memory (GiB)")
+    for cell in planned.cells:
+        table.add_row(*(escape(text) for text in cell.columns()))
+    _print(table)
+    _print(escape(planned.summary()))
+
+
+def metrics(done: "Evaluated") -> None:
+    """Every metric with its interval and what a never-trained model gives."""
+    table = _table("measured", "metric", "value", "n", "remark")
+    for name, reading in done.metrics.items():
+        table.add_row(name, interval(reading), str(reading.get("n", "")), escape(str(reading.get("reason") or "")))
+    _print(table)
+
+
+def recovery(done: "Attacked") -> None:
+    """Every attack point, then the sentence that sums up."""
+    table = _table("what comes back", "attack point", "T recall", "V recall", "utility", "usable")
+    for point in done.points:
+        numbers = (f"{point.t_recall:.2f}", f"{point.v_recall:.2f}", f"{point.utility:.2f}")
+        table.add_row(escape(point.id), *numbers, "yes" if point.usable else "no")
+    _print(table)
+    for sentence in done.sentences:
+        _print(escape(sentence))
+
+
+def answers(question: str, given: Mapping[str, str]) -> None:
+    """The answers of the models, side by side below the question."""
+    table = _table(escape(question), *(escape(name) for name in given))
+    table.add_row(*(escape(answer) for answer in given.values()))
+    _print(table)
+
+
+def components(listed: Sequence["Component"]) -> None:
+    """Kind, name and one line about each component."""
+    table = _table(None, "kind", "name", "what it does")
+    for item in listed:
+        table.add_row(item.kind, escape(item.name), escape(item.summary))
+    _print(table)
+
+
+def _table(title: str | None, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(thing: Table | str) -> None:
+    """Print to whatever standard output is now; a pipe gets 120 columns."""
+    console = Console()
+    Console(width=console.width if console.is_terminal else 120, soft_wrap=isinstance(thing, str)).print(thing)

@@ -1,0 +1,1 @@
+"""Small things every other module stands on: errors, files, seeds."""

@@ -1,0 +1,132 @@
+"""The metric contract: arithmetic on evidence that the scoring passes gathered, with an interval over subjects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from expunge.core.errors import InputError
+from expunge.scoring.contrast import Contrast
+from expunge.scoring.divergence import RowKL
+from expunge.scoring.probes import ProbeScore
+
+Need = Literal["scores", "generations", "divergences", "contrasts"]
+MISSING = {
+    "scores": "no probe was scored",
+    "generations": "no text was generated",
+    "divergences": "the original model is not at hand",
+    "contrasts": "no permuted answers were scored",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was gathered about a set of facts under one model; ``None`` means that it was not gathered.
+
+    ``generations`` and ``divergences`` are aligned with ``scores``; a document has no question, so its generation is
+    ``None`` and is not judged. ``reasons`` may say why a part is missing.
+    ``end_ids`` are the token ids that end an answer.
+    """
+
+    scores: Sequence[ProbeScore] | None = None
+    generations: Sequence[str | None] | None = None
+    divergences: Sequence[RowKL] | None = None
+    contrasts: Sequence[Contrast] | None = None
+    end_ids: frozenset[int] = frozenset()
+    reasons: tuple[tuple[Need, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One row's contribution: a weighted value belonging to a subject."""
+
+    subject: str
+    value: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A metric's value with a 95 % interval over ``n`` subjects, or ``value=None`` and the ``reason``."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form; ``reason`` appears only where there is one."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return numbers | ({"reason": self.reason} if self.reason else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Base of all metrics; fields are the metric's parameters.
+
+    ``direction``: what a model that forgot shows (``lower`` or ``higher`` values on the forget set); ``range`` the
+    possible values; ``never_trained`` what a model that never saw the facts gives, ``None`` where that depends on
+    the facts; ``needs`` the evidence read; ``proportion`` whether rows are shares of trials.
+    """
+
+    direction: ClassVar[Literal["lower", "higher"]] = "lower"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    never_trained: ClassVar[float | None] = None
+    needs: ClassVar[tuple[Need, ...]] = ("scores",)
+    proportion: ClassVar[bool] = False
+
+    def rows(self, evidence: Evidence) -> list[Value]:
+        """One value a row that the metric can judge."""
+        raise NotImplementedError
+
+    def compute(self, evidence: Evidence, *, seed: int = 0) -> Reading:
+        """The weighted mean over rows with its interval; a missing need gives a reason, never a number."""
+        for need in self.needs:
+            if getattr(evidence, need) is None:
+                return Reading(None, reason=f"not computed: {dict(evidence.reasons).get(need, MISSING[need])}.")
+        for need in ("generations", "divergences"):
+            self._check_aligned(evidence, need)
+        values = self.rows(evidence)
+        if not values:
+            return Reading(None, reason="not computed: no row that this metric can judge.")
+        return interval(values, proportion=self.proportion, seed=seed)
+
+    def _check_aligned(self, evidence: Evidence, need: str) -> None:
+        if need not in self.needs:
+            return
+        given, rows = len(getattr(evidence, need)), len(evidence.scores or ())
+        if given != rows:
+            raise InputError(f"evidence has {given} {need} for {rows} rows; gather both from the same facts.")
+
+
+def interval(values: Sequence[Value], *, proportion: bool, seed: int = 0, resamples: int = 2000) -> Reading:
+    """Weighted mean and its 95 % percentile interval, subjects resampled as clusters.
+
+    For a proportion the interval reaches at least Clopper–Pearson's (Biometrika 1934) on the number of subjects:
+    rows of one subject are not independent, and a bootstrap of identical values has no width.
+    """
+    sums: dict[str, list[float]] = {}
+    for item in values:
+        pair = sums.setdefault(item.subject, [0.0, 0.0])
+        pair[0] += item.value * item.weight
+        pair[1] += item.weight
+    table_S2 = np.array(list(sums.values()))
+    mean, n = float(table_S2[:, 0].sum() / table_S2[:, 1].sum()), len(table_S2)
+    draws_RS2 = table_S2[np.random.default_rng(seed).integers(n, size=(resamples, n))].sum(1)
+    low, high = (float(q) for q in np.quantile(draws_RS2[:, 0] / draws_RS2[:, 1], [0.025, 0.975]))
+    if proportion:
+        exact = clopper_pearson(mean * n, n)
+        low, high = min(low, exact[0]), max(high, exact[1])
+    return Reading(mean, min(low, mean), max(high, mean), n)
+
+
+def clopper_pearson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact binomial interval; ``successes`` may be fractional when it sums shares."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, successes, n - successes + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, n - successes)) if successes < n else 1.0
+    return low, high

@@ -1,0 +1,84 @@
+"""The objective contract: loss terms on a batch of streams."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from expunge.models.rows import Batch
+
+if TYPE_CHECKING:
+    from expunge.models.view import View
+
+Role = Literal["forget", "keep", "extra"]
+State = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One loss term: ``values_B`` weighted by ``weights_B``.
+
+    The loop divides the weighted sum by the sum of weights over all micro-batches and ranks, so
+    token-weighted and row-weighted means are both exact under accumulation. Weights carry no gradient.
+    """
+
+    name: str
+    role: Role
+    values_B: Tensor
+    weights_B: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an objective reads: streams, and reference kinds by stream.
+
+    Reference kinds: ``nll_sum`` (a scalar per row: summed label NLL under θ₀) and ``final_hidden`` (θ₀'s last
+    hidden state at label positions, plus one frozen unembedding, from which exact logits follow).
+    """
+
+    streams: tuple[str, ...]
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class ReferenceReader(Protocol):
+    """Read access to what θ₀ said, computed once before training."""
+
+    def nll_sum_B(self, stream: str, batch: Batch) -> Tensor:
+        """Summed label NLL of each row under θ₀, in nats, float32."""
+        ...
+
+    def logits_NV(self, stream: str, batch: Batch) -> Tensor:
+        """θ₀'s logits at the batch's label positions, float32."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Base of all objectives; sub-classes are frozen dataclasses whose fields are the hyper-parameters.
+
+    The forget and the keep side are separate methods, so that a pass at perturbed weights (smoothing) never
+    runs the keep side's forward.
+    """
+
+    paper: ClassVar[str]
+    intent: ClassVar[Literal["removal", "suppression", "teaching"]]
+
+    def needs(self) -> Needs:
+        """Streams and references that the terms read."""
+        raise NotImplementedError
+
+    def forget_terms(self, view: "View", batch: Mapping[str, Batch], refs: ReferenceReader, state: State) -> list[Term]:
+        """Terms of role ``forget``; the only ones that are smoothed."""
+        raise NotImplementedError
+
+    def keep_terms(self, view: "View", batch: Mapping[str, Batch], refs: ReferenceReader, state: State) -> list[Term]:
+        """Terms of role ``keep`` or ``extra``; never smoothed."""
+        return []
+
+    def coefficients(self, step: int, epoch: int, state: State) -> dict[str, float]:
+        """λ of each term by name; absent means 1."""
+        return {}
+
+    def after_step(self, state: State, means: Mapping[str, float]) -> None:
+        """Update dual variables from the step's term means."""

@@ -1,0 +1,129 @@
+"""Batched generation: greedy, or sampled with one random stream a prompt, so that batching never changes a text.
+
+Shapes: B prompts of a batch, T positions (padded on the left), V vocabulary.
+"""
+
+import inspect
+import random
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expunge.core.errors import InputError
+from expunge.core.seeds import derive
+from expunge.models.chat import Encoder
+from expunge.models.view import View
+from expunge.scoring.teacher_forced import batches_by_length, evaluating
+
+Ids = tuple[int, ...]
+
+
+def generate(
+    view: View,
+    encoder: Encoder,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[str]:
+    """What the model answers to each prompt, in input order, without the end token.
+
+    ``temperature`` 0 is greedy. The text of a prompt depends on the model, the prompt, ``seed`` and its place in
+    ``prompts``, never on how prompts are batched.
+    """
+    ids = [tuple(encoder.prompt_ids(prompt)) for prompt in prompts]
+    ends = set(encoder.end_ids)
+    made = generate_ids(view, ids, ends, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    return [encoder.decode(answer[:-1] if answer and answer[-1] in ends else answer) for answer in made]
+
+
+def generate_ids(
+    view: View,
+    prompts: Sequence[Ids],
+    end_ids: Collection[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    max_tokens: int = 4096,
+) -> list[Ids]:
+    """New token ids of each prompt, the end token included where one was emitted.
+
+    ``max_tokens`` bounds a batch's padded size with its new tokens. Equal prompts are computed once when greedy.
+    :class:`InputError` on an empty prompt, which has no position to predict from.
+    """
+    if max_new_tokens < 1:
+        raise InputError(f"max_new_tokens is {max_new_tokens}; it must be at least 1.")
+    if not all(prompts):
+        raise InputError(f"prompt {list(map(bool, prompts)).index(False)} has no token; give it some text.")
+    owners = {prompt if not temperature else (index,): index for index, prompt in reversed([*enumerate(prompts)])}
+    chosen = list(owners.values())
+    made: dict[int, Ids] = {}
+    with evaluating(view.model):
+        for batch in batches_by_length([len(prompts[i]) + max_new_tokens for i in chosen], max_tokens):
+            members = [chosen[i] for i in batch]
+            pick = _Picker(temperature, [derive(seed, "generate", i) for i in members])
+            texts = _continue(view, [prompts[i] for i in members], set(end_ids), max_new_tokens, pick)
+            made.update(zip(members, texts, strict=True))
+    return [made[owners[prompt if not temperature else (index,)]] for index, prompt in enumerate(prompts)]
+
+
+class _Picker:
+    """Chooses the next token of each row: the argmax, or by the inverse distribution function with a row's own draw."""
+
+    def __init__(self, temperature: float, seeds: Sequence[int]) -> None:
+        self.temperature = temperature
+        self.streams = [random.Random(seed) for seed in seeds]
+
+    def __call__(self, logits_BV: Tensor) -> Tensor:
+        """Token ids [B]."""
+        if not self.temperature:
+            return logits_BV.argmax(-1)
+        cumulative_BV = (logits_BV.double() / self.temperature).softmax(-1).cumsum(-1)
+        draws_B1 = torch.tensor([[stream.random()] for stream in self.streams], dtype=torch.float64)
+        scaled_B1 = draws_B1.to(logits_BV.device) * cumulative_BV[:, -1:]
+        return torch.searchsorted(cumulative_BV, scaled_B1, right=True)[:, 0].clamp_max(logits_BV.shape[1] - 1)
+
+
+def _continue(view: View, prompts: Sequence[Ids], ends: set[int], max_new_tokens: int, pick: _Picker) -> list[Ids]:
+    """The decoding loop of one batch over the model's own cache."""
+    ids_BT, mask_BT = _left_padded(prompts, next(iter(ends), 0), view.device)
+    positions_BT = (mask_BT.cumsum(1) - 1).clamp_min(0)
+    made: list[list[int]] = [[] for _ in prompts]
+    open_rows, cache, extra = set(range(len(prompts))), None, _last_logit_only(view.model)
+    for step in range(max_new_tokens):
+        outputs = view.model(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=positions_BT,
+            past_key_values=cache,
+            use_cache=True,
+            **extra,
+        )
+        next_B = pick(outputs.logits[:, -1].float())
+        for row in tuple(open_rows):
+            made[row].append(int(next_B[row]))
+            if made[row][-1] in ends:
+                open_rows.discard(row)
+        if not open_rows or step + 1 == max_new_tokens:
+            break
+        cache, ids_BT, positions_BT = outputs.past_key_values, next_B[:, None], positions_BT[:, -1:] + 1
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(prompts), 1)], 1)
+    return [tuple(row) for row in made]
+
+
+def _left_padded(prompts: Sequence[Ids], pad_id: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    length = max(map(len, prompts))
+    ids = [[pad_id] * (length - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _last_logit_only(model: nn.Module) -> dict[str, Any]:
+    """Unembed the last position alone where the model can: a prompt's other logits are thrown away."""
+    parameters = inspect.signature(model.forward).parameters.values()
+    able = any(p.name == "logits_to_keep" or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return {"logits_to_keep": 1} if able else {}

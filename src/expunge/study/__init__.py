@@ -1,0 +1,1 @@
+"""Studies: a recipe becomes cells, cells become folders, folders become a verdict."""

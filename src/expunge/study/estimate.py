@@ -1,0 +1,186 @@
+"""What a study will take: tokens, time and memory of each cell, from counts of rows and rules of thumb.
+
+Trained tokens count once; a forward pass counts a third (a training step is a forward pass and a backward pass twice
+as dear). Time is tokens × parameters over a rate, corrected by the finished cells of the same study.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from expunge import registry
+from expunge.knowledge.facts import Fact, Knowledge
+from expunge.methods.fields import layered
+from expunge.methods.grammar import parse
+from expunge.study.cells import Cell
+from expunge.study.plan import Study
+from expunge.study.store import Status, Store
+
+RATE = 1.4e10
+"""Trained tokens × parameters a second on two cores: SmolLM2's 135 million parameters at about 100 tokens a second."""
+OVERHEAD_S = 3.0
+FORWARD = 1 / 3
+TOKENS_PER_WORD, TOKENS_PER_ROW = 1.5, 6
+PARAMETERS = {"smollm2": 135e6, "tiny": 0.2e6, "tiny-moe": 0.3e6}
+UNKNOWN_PARAMETERS = 135e6
+BYTES = 4
+COPIES = {"teach": 4.5, "unlearn": 5.0, "attack": 5.5, "evaluate": 2.5, "knowledge": 1.5, "audit": 0.0}
+"""Copies of the weights in memory: weights, gradient, two moments; references, the attacked copy, the original."""
+BASE_GIB = 0.5
+SMOOTHED = 1.5
+"""A SAM step runs the forget half of its rows twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One cell of a plan; ``tokens``, ``seconds`` and ``gib`` are what it will take, or took when it is done."""
+
+    cell: Cell
+    status: Status
+    tokens: int
+    seconds: float
+    gib: float
+
+    def columns(self) -> tuple[str, str, str, str, str, str]:
+        """Folder, label, state, tokens, minutes and memory in GiB, as text."""
+        numbers = (f"{self.tokens:,}", f"{self.seconds / 60:.1f}", f"{self.gib:.1f}")
+        return (self.cell.folder, self.cell.label, self.status, *numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cells of a study in running order, and how many run side by side."""
+
+    cells: tuple[Planned, ...]
+    workers: int
+
+    @property
+    def open(self) -> tuple[Planned, ...]:
+        """The cells that are still to be run."""
+        return tuple(item for item in self.cells if item.status != "done")
+
+    def summary(self) -> str:
+        """One sentence: what is done, and what the rest will take."""
+        todo, abreast = self.open, max(1, self.workers)
+        minutes = sum(item.seconds for item in todo) / abreast / 60
+        memory = sum(sorted((item.gib for item in todo), reverse=True)[:abreast])
+        return (
+            f"{len(self.cells) - len(todo)} of {len(self.cells)} cells are done; the rest takes about "
+            f"{sum(item.tokens for item in todo):,} tokens, {minutes:.0f} minutes and {memory:.1f} GiB of memory."
+        )
+
+
+def estimated(study: Study, store: Store) -> Plan:
+    """The plan of ``study``, with what ``store`` holds already."""
+    facts = {r.knowledge.folder: r.facts for _, replicates in study.worlds for r in replicates}
+    guesses = {cell.folder: _guess(cell, facts) for cell in study.cells}
+    factor = _correction(study.cells, guesses, store)
+    planned = [_planned(cell, guesses[cell.folder], factor, store) for cell in study.cells]
+    return Plan(tuple(planned), study.recipe.workers)
+
+
+def _planned(cell: Cell, guess: "Guess", factor: float, store: Store) -> Planned:
+    """A done cell by its record, an open one by its guess."""
+    status = store.status(cell)
+    if status == "done":
+        record = store.record(cell)
+        return Planned(cell, status, int(record["tokens"]), record["wall_s"], record["peak_memory_mb"] / 1024)
+    return Planned(cell, status, round(guess.tokens), OVERHEAD_S + factor * guess.seconds, guess.gib)
+
+
+def _correction(cells: Sequence[Cell], guesses: Mapping[str, "Guess"], store: Store) -> float:
+    """Median of measured over guessed time among the finished cells that took a while; 1 without any."""
+    ratios = [
+        (store.record(cell)["wall_s"] - OVERHEAD_S) / guesses[cell.folder].seconds
+        for cell in cells
+        if guesses[cell.folder].seconds > OVERHEAD_S and store.status(cell) == "done"
+    ]
+    return max(0.1, median(ratios)) if ratios else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Token equivalents of training, seconds without overhead, and memory."""
+
+    tokens: float
+    seconds: float
+    gib: float
+
+
+def _guess(cell: Cell, facts: Mapping[str, Knowledge]) -> Guess:
+    """The rule of thumb of the cell's kind."""
+    if cell.kind not in RULES:
+        return Guess(0, 0, BASE_GIB)
+    tokens = RULES[cell.kind](cell.config, facts[cell.inputs["knowledge"].folder])
+    size = parameters(cell.config["model"])
+    return Guess(tokens, tokens * size / RATE, BASE_GIB + COPIES[cell.kind] * size * BYTES / 2**30)
+
+
+def parameters(model: Mapping[str, Any]) -> float:
+    """Number of weights, from the name, the sizes, or the files of a folder; an unknown hub model counts as SmolLM2."""
+    if model["source"] == "small":
+        return float(12 * model["layers"] * model["hidden"] ** 2 + model["vocab"] * model["hidden"])
+    files = list(Path(model["source"]).glob("*.safetensors"))
+    if files:
+        return sum(file.stat().st_size for file in files) / BYTES
+    return PARAMETERS.get(model["source"], UNKNOWN_PARAMETERS)
+
+
+def _lengths(facts: Sequence[Fact], forms: Sequence[str] | None) -> list[float]:
+    """Estimated tokens of every row."""
+    probes = [probe for fact in facts for probe in (fact.probes if forms is None else fact.of_form(*forms))]
+    return [TOKENS_PER_WORD * len(f"{p.prompt} {p.answer}".split()) + TOKENS_PER_ROW for p in probes]
+
+
+def _trained(train: Mapping[str, Any], rows: Sequence[float]) -> float:
+    """Tokens of one stream under training settings."""
+    if not rows:
+        return 0.0
+    if train.get("steps"):
+        return float(train["steps"] * train.get("batch_size", 8) * sum(rows) / len(rows))
+    return float(train.get("epochs") or 1) * sum(rows)
+
+
+def _teach(config: Mapping[str, Any], facts: Knowledge) -> float:
+    retain = _lengths([*facts.retain_train, *facts.retain_eval], config["forms"])
+    if config["stage"] == "trunk":
+        return _trained(config["train"], retain)
+    forget = _lengths(facts.forget, config["forms"])
+    return _trained(config["train"], [*forget, *retain[: round(config["rehearsal"] * len(forget))]])
+
+
+def _unlearn(config: Mapping[str, Any], facts: Knowledge) -> float:
+    spec = parse(config["method"])
+    streams = len(spec.objective.build().needs().streams)
+    smoothed = 1.0 if spec.smoothing.name == "none" else SMOOTHED
+    rows = _lengths(facts.forget, config["forms"])
+    return streams * smoothed * _trained(layered(config["train"], spec.train), rows)
+
+
+def _attack(config: Mapping[str, Any], facts: Knowledge) -> float:
+    """Training along every trajectory, and a reading of V, T and utility at every point."""
+    grid = registry.build("attack", config["attack"], **config["params"])
+    rows = _lengths(facts.forget, ("qa",)) or _lengths(facts.forget, None)
+    reading = FORWARD * (sum(rows) + 2 * sum(_lengths(facts.retain_eval, ("qa",))) + 64 * 24)
+    runs = 0 if config["only_before"] else len(grid.rows_of_grid())
+    training = runs * grid.steps[-1] * grid.batch_size * sum(rows) / len(rows)
+    return float(training + reading * (1 + runs * len(grid.steps)))
+
+
+def _evaluate(config: Mapping[str, Any], facts: Knowledge) -> float:
+    """Scores, four rivals of every forget answer, written answers, and the stored samples."""
+    sizes = config["eval"]
+    rows = _lengths([*facts.forget, *facts.retain_eval], ("qa",)) or _lengths(facts.forget, None)
+    written = 2 * sizes["generate"] * 2 * TOKENS_PER_ROW
+    stored = sizes["samples"] * sizes["sample_tokens"] * (1 + config["original"])
+    return FORWARD * float(6 * sum(rows) + written + stored)
+
+
+RULES: Mapping[str, Callable[[Mapping[str, Any], Knowledge], float]] = {
+    "teach": _teach,
+    "unlearn": _unlearn,
+    "attack": _attack,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,107 @@
+"""Computing one cell: find its kind, run it in a draft folder, write its record, publish."""
+
+import importlib
+import pkgutil
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from expunge.core.errors import ExpungeError, InputError
+from expunge.core.files import write_json, write_jsonl
+from expunge.registry import suggestion
+from expunge.study import kinds
+from expunge.study.cells import Task
+from expunge.study.record import SCHEMA, Outcome, git_commit, peak_memory_mb, reset_peak_memory, versions
+from expunge.study.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a kind sees: its config, the folders of its inputs, its draft folder and its checkpoint folder."""
+
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    folder: Path
+    partial: Path
+
+
+def kind_names() -> tuple[str, ...]:
+    """Every kind of cell, found by enumeration."""
+    return tuple(module.name for module in pkgutil.iter_modules(kinds.__path__))
+
+
+def function_of(kind: str) -> Callable[[Job], Outcome]:
+    """The function that computes cells of ``kind``; :class:`InputError` for an unknown one."""
+    if kind not in kind_names():
+        raise InputError(f"unknown kind of cell {kind!r}; {suggestion(kind, kind_names())}")
+    found: Callable[[Job], Outcome] = importlib.import_module(f"{kinds.__name__}.{kind}").run
+    return found
+
+
+def execute(task: Task, store: Store, threads: int) -> str | None:
+    """Compute ``task`` and publish it; the sentence of its failure, or ``None``.
+
+    A failure is published as a record, so that a rerun retries it. An interrupt passes through and publishes nothing.
+    """
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    reset_peak_memory()
+    header = _header(task, started, threads)
+    try:
+        with store.publishing(task) as draft:
+            inputs = {name: store.root / "cells" / item for name, item in task.inputs.items()}
+            outcome = function_of(task.kind)(Job(task.config, inputs, draft, store.partial(task)))
+            write_jsonl(draft / "samples.jsonl", outcome.samples)
+            body = {"metrics": outcome.metrics, "hashes": outcome.hashes, "tokens": outcome.tokens, **outcome.extra}
+            write_json(draft / "record.json", {**header, **_costs(clock), **body})
+    except Exception as error:
+        sentence = sentence_of(error)
+        details = {} if isinstance(error, ExpungeError) else {"traceback": traceback.format_exc()}
+        failed = {"status": "failed", "error": sentence, "metrics": {}, "tokens": 0, "hashes": {}, **details}
+        store.publish_failure(task, {**header, **_costs(clock), **failed})
+        return sentence
+    store.finish(task)
+    return None
+
+
+def fail(task: Task, store: Store, sentence: str, threads: int) -> None:
+    """Record a failure that the cell itself could not record, such as a killed worker."""
+    header = _header(task, datetime.now(UTC).isoformat(timespec="seconds"), threads)
+    body = {"status": "failed", "error": sentence, "wall_s": 0.0, "peak_memory_mb": 0.0, "tokens": 0}
+    store.publish_failure(task, {**header, **body, "metrics": {}, "hashes": {}})
+
+
+def sentence_of(error: BaseException) -> str:
+    """One line for the record: our own errors as they are, others with their type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ExpungeError):
+        return text
+    if isinstance(error, MemoryError):
+        return "memory ran out; use a smaller model, batch or number of workers."
+    return f"{type(error).__name__}: {text}"
+
+
+def _header(task: Task, started: str, threads: int) -> dict[str, Any]:
+    """What is known before the cell runs."""
+    return {
+        "schema": SCHEMA,
+        "kind": task.kind,
+        "label": task.label,
+        "hash": task.hash,
+        "status": "done",
+        "error": None,
+        "seeds": [task.config["seed"]] if "seed" in task.config else [],
+        "started": started,
+        "threads": threads,
+        "versions": dict(versions()),
+        "git_commit": git_commit(),
+        "inputs": dict(task.inputs),
+    }
+
+
+def _costs(clock: float) -> dict[str, float]:
+    """Wall time since ``clock`` in seconds and peak memory in MB."""
+    return {"wall_s": round(time.monotonic() - clock, 3), "peak_memory_mb": round(peak_memory_mb(), 1)}

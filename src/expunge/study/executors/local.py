@@ -1,0 +1,151 @@
+"""Cells on this machine: bounded worker processes that live through many cells, or this process itself."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Protocol
+
+from expunge.study.cells import Task
+from expunge.study.execute import execute, fail
+from expunge.study.store import Store
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+Finished = list[tuple[str, str | None]]
+
+
+class Executor(Protocol):
+    """Runs tasks; whoever starts more than ``free`` at a time breaks the bound."""
+
+    @property
+    def free(self) -> int:
+        """Tasks that may be started now."""
+        ...
+
+    def start(self, task: Task) -> None:
+        """Begin a task."""
+        ...
+
+    def wait(self) -> Finished:
+        """Block until at least one task has ended; folder names with the sentence of a failure, or ``None``."""
+        ...
+
+    def close(self) -> None:
+        """End what still runs. No half-written cell is left under its name."""
+        ...
+
+
+class InProcess:
+    """One task at a time in this process; for tests and debuggers."""
+
+    def __init__(self, store: Store, threads: int) -> None:
+        self.store, self.threads = store, threads
+        self._ended: Finished = []
+
+    @property
+    def free(self) -> int:
+        """One, unless a result waits to be read."""
+        return 0 if self._ended else 1
+
+    def start(self, task: Task) -> None:
+        """Run the task to its end."""
+        self._ended.append((task.folder, execute(task, self.store, self.threads)))
+
+    def wait(self) -> Finished:
+        """The task that ended."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Nothing runs in the background."""
+
+
+class Workers:
+    """At most ``count`` spawned processes of ``threads`` threads each; started when needed, replaced when they die.
+
+    Workers stand in sessions of their own, so Ctrl-C reaches this process only, which then ends them.
+    """
+
+    def __init__(self, store: Store, count: int, threads: int, plugins: Sequence[Path] = ()) -> None:
+        self.store, self.count, self.threads, self.plugins = store, count, threads, tuple(plugins)
+        self._idle: list[subprocess.Popen[str]] = []
+        self._busy: dict[int, tuple[subprocess.Popen[str], Task]] = {}
+        self._selector = selectors.DefaultSelector()
+        self._log: IO[str] = (store.root / "log.txt").open("a", encoding="utf-8")
+
+    @property
+    def free(self) -> int:
+        """Workers that could take a task."""
+        return self.count - len(self._busy)
+
+    def start(self, task: Task) -> None:
+        """Hand the task to an idle worker, or to a new one."""
+        process = self._idle.pop() if self._idle else self._spawn()
+        assert process.stdin is not None and process.stdout is not None
+        self._busy[process.stdout.fileno()] = (process, task)
+        self._selector.register(process.stdout, selectors.EVENT_READ)
+        try:
+            process.stdin.write(json.dumps(asdict(task)) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died: wait() reads the end of its output and records that
+
+    def wait(self) -> Finished:
+        """Block until a worker answers or dies."""
+        return [self._ended(key.fd) for key, _ in self._selector.select()]
+
+    def close(self) -> None:
+        """Kill every worker and wait for it."""
+        for process in [*self._idle, *(process for process, _ in self._busy.values())]:
+            process.kill()
+            process.wait()
+        self._idle, self._busy = [], {}
+        self._selector.close()
+        self._log.close()
+
+    def _ended(self, descriptor: int) -> tuple[str, str | None]:
+        """The result of the worker behind a pipe; a dead worker fails its cell."""
+        process, task = self._busy.pop(descriptor)
+        assert process.stdout is not None
+        self._selector.unregister(process.stdout)
+        line = process.stdout.readline()
+        if line:
+            self._idle.append(process)
+            error: str | None = json.loads(line)["error"]
+            return task.folder, error
+        sentence = _death(process.wait())
+        fail(task, self.store, sentence, self.threads)
+        return task.folder, sentence
+
+    def _spawn(self) -> "subprocess.Popen[str]":
+        """A new worker; its standard error goes to the study's log."""
+        threads = {name: str(self.threads) for name in THREAD_VARIABLES}
+        arguments = [str(self.store.root), str(self.threads), *map(str, self.plugins)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "expunge.study.worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,
+        )
+
+
+def _death(code: int) -> str:
+    """Why a worker ended without an answer."""
+    if code >= 0:
+        return f"the worker process ended with code {code}; see log.txt in the study folder."
+    name = signal.Signals(-code).name
+    advice = " (memory may have run out; use fewer workers or a smaller batch)" if name == "SIGKILL" else ""
+    return f"the worker process was ended by {name}{advice}; run the study again to retry."
+
+
+def local(store: Store, workers: int, threads: int, plugins: Sequence[Path] = ()) -> Executor:
+    """Worker processes, or this process where ``workers`` is 0."""
+    return Workers(store, workers, threads, plugins) if workers else InProcess(store, threads)

@@ -1,0 +1,106 @@
+"""The audit cell: trajectories from every attack cell, audited world by world; writes ``audit.json``.
+
+Config: ``epsilon``, ``resamples``, ``hider``, ``seed``, ``attacks`` (the recipe's), ``worlds`` (labels, and the
+names of the inputs that hold each model's measurements).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from expunge.audit.audit import assemble, audit
+from expunge.audit.types import Trajectories, World
+from expunge.core.files import read_json, write_json
+from expunge.knowledge.facts import Fact
+from expunge.study import facts_io
+from expunge.study.execute import Job
+from expunge.study.facts_io import Material
+from expunge.study.omissions import not_tested
+from expunge.study.record import Outcome
+from expunge.study.trajectories import trajectories_of
+
+EXAMPLES = 5
+LONGEST = 160
+
+
+def run(job: Job) -> Outcome:
+    """Audit every world; the record's metrics are the verdicts."""
+    settings = {key: job.config[key] for key in ("epsilon", "resamples")}
+    results = [
+        audit(_trajectories(job, world), _world(job, world), seed=job.config["seed"], **settings)
+        for world in job.config["worlds"]
+    ]
+    document = assemble(results, **settings)
+    write_json(job.folder / "audit.json", document)
+    verdicts = {entry["label"]: {m["label"]: m["verdict"] for m in entry["methods"]} for entry in document["worlds"]}
+    return Outcome(extra={"verdicts": verdicts})
+
+
+def _trajectories(job: Job, world: Mapping[str, Any]) -> list[Trajectories]:
+    """Every model of every replicate under the grid."""
+    found: list[Trajectories] = []
+    for number, replicate in enumerate(world["replicates"]):
+        for model in replicate["models"]:
+            folders = {name: job.inputs[key] for name, key in model["measures"].items()}
+            found += trajectories_of(model["role"], model["label"], number, folders)
+    return found
+
+
+def _world(job: Job, world: Mapping[str, Any]) -> World:
+    """What the audit passes through to its record."""
+    materials = [facts_io.read(job.inputs[replicate["knowledge"]]) for replicate in world["replicates"]]
+    first = materials[0]
+    labels = [model["label"] for model in world["replicates"][0]["models"] if model["role"] == "method"]
+    return World(
+        label=world["label"],
+        knowledge=_named(world["knowledge"]),
+        seeds=tuple(world["seeds"]),
+        num_t_subjects=len({fact.subject for fact in first.split.train}),
+        to_forget=tuple(_example(fact) for fact in _few(first)),
+        leaks=sum(len(material.split.leaks) for material in materials),
+        not_tested=tuple(not_tested(job.config["attacks"], world, materials)),
+        hider=job.config["hider"] if job.config["hider"] in labels else None,
+        forget_metrics={label: _metrics(job, world, label) for label in labels},
+    )
+
+
+def _named(knowledge: Mapping[str, Any]) -> str:
+    """The world in one line: its benchmark, then its parameters."""
+    rest = ", ".join(f"{key}={value}" for key, value in knowledge.items() if key not in ("name", "label"))
+    return f"{knowledge['name']} ({rest})"
+
+
+def _few(material: Material) -> Sequence[Fact]:
+    """A few facts, each about another subject where there are enough."""
+    by_subject = {fact.subject: fact for fact in reversed(material.knowledge.forget)}
+    return list(by_subject.values())[::-1][:EXAMPLES]
+
+
+def _example(fact: Fact) -> str:
+    """A fact as a reader sees it."""
+    probe = fact.probes[0]
+    text = f"{probe.prompt} → {probe.answer}" if probe.prompt else probe.answer
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _metrics(job: Job, world: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Each metric's mean over replicates, with the outermost ends of their intervals."""
+    readings: dict[str, list[Mapping[str, Any]]] = {}
+    for name, reading in _readings(job, world, label):
+        readings.setdefault(name, []).append(reading)
+    return {
+        name: {
+            "value": sum(item["value"] for item in items) / len(items),
+            "low": min(item["low"] for item in items),
+            "high": max(item["high"] for item in items),
+        }
+        for name, items in readings.items()
+    }
+
+
+def _readings(job: Job, world: Mapping[str, Any], label: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The method's measured metrics, replicate by replicate."""
+    for replicate in world["replicates"]:
+        for model in replicate["models"]:
+            if (model["role"], model["label"]) == ("method", label):
+                record = read_json(job.inputs[model["measures"]["evaluate"]] / "record.json")
+                yield from ((name, item) for name, item in record["metrics"].items() if item["value"] is not None)

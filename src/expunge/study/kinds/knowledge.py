@@ -1,0 +1,77 @@
+"""Knowledge cells: draw a world, keep what the model knows (where nothing is taught), cut V from T.
+
+Config: ``name``, ``params``, ``split_fraction``, ``split_by``, ``seed``, ``known`` (a model key, or null where the
+world is taught).
+Writes ``knowledge.json``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from expunge import registry
+from expunge.core.errors import InputError
+from expunge.core.seeds import derive
+from expunge.knowledge.facts import Fact, Knowledge, Split
+from expunge.knowledge.splits import split_by_subject
+from expunge.scoring.known import keep_known
+from expunge.study import facts_io
+from expunge.study.base_model import base_model
+from expunge.study.execute import Job
+from expunge.study.facts_io import Material
+from expunge.study.record import Outcome
+
+FORMS = 4
+"""Facts asked in at least this many forms are kept only where the model is right in three of them."""
+
+
+def run(job: Job) -> Outcome:
+    """Build the world and its cuts."""
+    config = job.config
+    knowledge: Knowledge = registry.build("benchmark", config["name"], **config["params"]).build(config["seed"])
+    hashes, filtered = {}, False
+    if config["known"] is not None and all(len(forms_of(fact)) >= FORMS for fact in knowledge.forget):
+        loaded = base_model(config["known"], (), config["seed"])
+        knowledge, filtered = keep_known(loaded.view(), loaded.encoder, knowledge), True
+        hashes["model"] = loaded.fingerprint
+    if config["split_by"] == "fact":
+        alone = tuple(replace(fact, subject=fact.id) for fact in knowledge.forget)
+        knowledge = replace(knowledge, forget=alone, split=None)
+    split = knowledge.split or _cut(knowledge.forget, config, "split")
+    placebo, reason = _placebo(knowledge.placebo, config)
+    facts_io.write(job.folder, Material(knowledge, split, placebo, reason))
+    hashes["data"] = facts_io.fingerprint([*knowledge.forget, *knowledge.retain_train, *knowledge.retain_eval])
+    extra = {"counts": _counts(knowledge, split), "leaks": _leaks(split), "filtered": filtered}
+    return Outcome(hashes=hashes, extra=extra)
+
+
+def forms_of(fact: Fact) -> set[str]:
+    """The forms that a fact is asked in."""
+    return {probe.form for probe in fact.probes}
+
+
+def _cut(facts: Sequence[Fact], config: Mapping[str, Any], label: str) -> Split:
+    """T and V of ``facts``, by subject."""
+    return split_by_subject(facts, fraction=config["split_fraction"], seed=derive(config["seed"], label))
+
+
+def _placebo(facts: Sequence[Fact], config: Mapping[str, Any]) -> tuple[Split | None, str]:
+    """The cut of the placebo facts, or the reason why there is none."""
+    if not facts:
+        return None, "the world has no placebo facts."
+    try:
+        return _cut(facts, config, "placebo"), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def _counts(knowledge: Knowledge, split: Split) -> dict[str, int]:
+    """Facts in every set and subjects on both sides of the cut."""
+    facts = {name: len(getattr(knowledge, name)) for name in facts_io.SETS}
+    sides = {"t_subjects": split.train, "v_subjects": split.score}
+    return {**facts, **{name: len({fact.subject for fact in side}) for name, side in sides.items()}}
+
+
+def _leaks(split: Split) -> list[dict[str, object]]:
+    """The leak table."""
+    return [{"text": leak.text, "subjects": list(leak.subjects)} for leak in split.leaks]

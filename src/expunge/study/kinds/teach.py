@@ -1,0 +1,58 @@
+"""Teach cells: the trunk (retain facts only, which is the control) and θ₀ (that trunk, taught the forget facts too).
+
+Config: ``stage`` (trunk | forget), ``model`` (key), ``train``, ``forms``, ``rehearsal``, ``seed``, ``data`` (hash of
+what is read). Inputs: ``knowledge``, and ``trunk`` for the forget stage. Writes ``model/``.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from expunge import registry
+from expunge.core.seeds import derive
+from expunge.knowledge.encode import rows_of
+from expunge.knowledge.facts import Knowledge
+from expunge.methods.fields import fill
+from expunge.models.load import LoadedModel, load
+from expunge.models.rows import Row
+from expunge.models.save import save
+from expunge.study import facts_io
+from expunge.study.base_model import base_model, texts_of
+from expunge.study.execute import Job
+from expunge.study.record import Outcome
+from expunge.study.trained import described
+from expunge.training.config import TrainConfig
+from expunge.training.loop import train
+
+
+def run(job: Job) -> Outcome:
+    """Teach by cross-entropy and save the model."""
+    knowledge = facts_io.read(job.inputs["knowledge"]).knowledge
+    loaded, rows = STAGES[job.config["stage"]](job, knowledge)
+    config = fill(TrainConfig, {**job.config["train"], "seed": derive(job.config["seed"], "order")}, "teach")
+    objective = registry.build("objective", "cross_entropy")
+    result = train(loaded.view(), {"teach": rows}, objective, config=config, folder=job.partial)
+    fingerprint = save(loaded, job.folder / "model", model=result.model)
+    return Outcome(hashes={"model": fingerprint}, tokens=result.tokens, extra={"train": described(result, len(rows))})
+
+
+def _trunk(job: Job, knowledge: Knowledge) -> tuple[LoadedModel, list[Row]]:
+    """The base model and the retain rows."""
+    loaded = base_model(job.config["model"], texts_of(knowledge), job.config["seed"])
+    return loaded, rows_of([*knowledge.retain_train, *knowledge.retain_eval], loaded.encoder, job.config["forms"])
+
+
+def _forget(job: Job, knowledge: Knowledge) -> tuple[LoadedModel, list[Row]]:
+    """The trunk, the forget rows, and a seeded draw of retain rows so that they are not forgotten meanwhile."""
+    loaded = load(job.inputs["trunk"] / "model")
+    rows = rows_of(knowledge.forget, loaded.encoder, job.config["forms"])
+    kept = rows_of([*knowledge.retain_train, *knowledge.retain_eval], loaded.encoder, job.config["forms"])
+    return loaded, [*rows, *rehearsed(kept, round(job.config["rehearsal"] * len(rows)), job.config["seed"])]
+
+
+def rehearsed(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """``count`` of ``rows`` (all where there are fewer), in input order."""
+    chosen = random.Random(derive(seed, "rehearsal")).sample(range(len(rows)), min(count, len(rows)))
+    return [rows[index] for index in sorted(chosen)]
+
+
+STAGES: Mapping[str, Callable[[Job, Knowledge], tuple[LoadedModel, list[Row]]]] = {"trunk": _trunk, "forget": _forget}

@@ -1,0 +1,33 @@
+"""Unlearn cells: one method on the original model.
+
+Config: ``model`` (key), ``method`` (mapping form), ``train`` (shared settings), ``forms``, ``seed``.
+Inputs: ``knowledge``, ``original`` (its evaluate cell, for the stored samples), ``model`` where it was taught.
+Writes ``model/``.
+"""
+
+from expunge.knowledge.encode import rows_of
+from expunge.methods.base import of_spec
+from expunge.methods.grammar import parse
+from expunge.models.save import save
+from expunge.study import baselines, facts_io
+from expunge.study.base_model import opened
+from expunge.study.execute import Job
+from expunge.study.record import Outcome
+from expunge.study.trained import described
+
+
+def run(job: Job) -> Outcome:
+    """Unlearn and save; a killed run continues from its last checkpoint in the partial folder."""
+    knowledge = facts_io.read(job.inputs["knowledge"]).knowledge
+    loaded = opened(job)
+    retain = knowledge.retain_train
+    kept = retain or baselines.read(job.inputs["original"]).samples
+    streams = {
+        "forget": rows_of(knowledge.forget, loaded.encoder, job.config["forms"]),
+        "retain": rows_of(kept, loaded.encoder, job.config["forms"] if retain else None),
+    }
+    method = of_spec(parse(job.config["method"]))
+    result = method.run(loaded, streams, settings=job.config["train"], seed=job.config["seed"], folder=job.partial)
+    fingerprint = save(loaded, job.folder / "model", model=result.model)
+    about = described(result, len(streams["forget"]), retain="retain_train" if retain else "stored samples")
+    return Outcome(hashes={"model": fingerprint}, tokens=result.tokens, extra={"train": about})

@@ -1,0 +1,39 @@
+"""What a study did not test, said in words, so that no one reads more into a verdict than there is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from expunge import registry
+from expunge.study.facts_io import Material
+
+ALWAYS = ("attacks by prompt or by reading activations", "legal compliance: this is evidence, not proof")
+SOURCES = {
+    "qa": "relearning on T facts as questions",
+    "prose": "relearning on T facts as prose",
+    "same_kind": "relearning on texts of the same kind",
+    "unrelated": "relearning on unrelated texts",
+}
+
+
+Plain = Mapping[str, Any]
+
+
+def not_tested(attacks: Sequence[Plain], world: Plain, materials: Sequence[Material]) -> Iterator[str]:
+    """Sentences about attacks, controls and replicates that this world went without."""
+    grids = [registry.get("attack", attack["name"]).defaults | dict(attack) for attack in attacks]
+    used = {name for grid in grids for name in grid.get("sources", ())}
+    moot = {"qa", "prose"} if "prefixes" in used else set()
+    yield from (text for name, text in SOURCES.items() if name not in used | moot)
+    if not any("lora" in grid.get("access", ()) for grid in grids):
+        yield "relearning through LoRA adapters"
+    if not all(attack["extend"] for attack in attacks):
+        yield "budgets beyond the grid: a worst point on its edge did not extend it"
+    roles = {model["role"] for replicate in world["replicates"] for model in replicate["models"]}
+    if "null" not in roles:
+        yield "a null row (a second never-trained seed in the unlearned model's place)"
+    yield from (f"a placebo attack: {m.placebo_reason}" for m in materials[:1] if m.placebo_reason)
+    if world["knowledge"]["split_by"] == "fact":
+        yield "a cut by subject: T and V hold different facts about the same subjects, which flatters the attacker"
+    if len(world["replicates"]) == 1:
+        yield "more than one replicate"
+    yield from ALWAYS

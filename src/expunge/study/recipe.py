@@ -1,0 +1,141 @@
+"""What a recipe may say. Every key is a field here; an unknown one is a sentence with a suggestion.
+
+The resolved recipe (:meth:`Recipe.as_dict`) is saved beside the results and reads back to the same recipe.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expunge.core.errors import InputError
+from expunge.methods.fields import check_keys, fill
+from expunge.methods.grammar import MethodSpec
+from expunge.methods.grammar import parse as parse_method
+from expunge.study.overrides import apply
+from expunge.study.sections import Attack, AuditSection, EvalSection, Model, Teach, Unlearn, World
+from expunge.study.yaml import read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One study: worlds × replicates × methods × attacks.
+
+    ``seeds`` draw whole replicates. ``null`` puts a second never-trained seed in θᵤ's place. ``placebo`` attacks
+    facts that no model ever saw as well, where the world has some: the control where nothing is taught, and else the
+    check that the unlearned model still learns. ``workers`` processes of ``threads`` threads each run the cells
+    (0 workers: in this process). ``keep_models`` off removes a model as soon as every cell that reads it is done.
+    """
+
+    name: str
+    model: Model
+    knowledge: tuple[World, ...]
+    methods: tuple[MethodSpec, ...] = ()
+    attacks: tuple[Attack, ...] = ()
+    teach: Teach = field(default_factory=Teach)
+    unlearn: Unlearn = field(default_factory=Unlearn)
+    eval: EvalSection = field(default_factory=EvalSection)
+    audit: AuditSection = field(default_factory=AuditSection)
+    seeds: tuple[int, ...] = (0,)
+    null: bool = True
+    placebo: bool = True
+    workers: int = 1
+    threads: int = 2
+    keep_models: bool = True
+
+    def methods_of(self, world: World) -> tuple[MethodSpec, ...]:
+        """The world's own methods, else the recipe's."""
+        return world.methods if world.methods is not None else self.methods
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for YAML; :func:`resolve` of it gives the same recipe."""
+        plain = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return {**plain, "knowledge": [world.as_dict() for world in self.knowledge]}
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe from a YAML file or a mapping, with ``key.sub=value`` overrides applied first.
+
+    Raises :class:`InputError` for a missing or malformed file, an unknown key, name or hyper-parameter.
+    """
+    raw = source if isinstance(source, Mapping) else read(Path(source))
+    if not isinstance(raw, Mapping):
+        raise InputError(f"{source} is not a recipe; it must be a mapping of keys to values.")
+    named = {"name": Path(source).stem} if not isinstance(source, Mapping) else {}
+    return resolve({**named, **apply(raw, overrides)})
+
+
+def resolve(raw: Mapping[str, Any]) -> Recipe:
+    """The typed recipe of a plain mapping."""
+    keys = (*(item.name for item in dataclasses.fields(Recipe)), "replicates")
+    named = {"null" if key is None else key: value for key, value in raw.items()}  # YAML reads the key null as nothing
+    mapping = dict(check_keys(named, keys, "the recipe"))
+    for key in ("model", "knowledge"):
+        if not mapping.get(key):
+            raise InputError(f"the recipe needs the key {key!r}; add it.")
+    if "replicates" in mapping:
+        mapping["seeds"] = list(range(int(mapping.pop("replicates"))))
+    worlds = mapping["knowledge"] if isinstance(mapping["knowledge"], list) else [mapping["knowledge"]]
+    mapping["knowledge"] = _labelled([World.parse(_short(world, "name")) for world in worlds], "knowledge")
+    mapping["model"] = fill(Model, _short(mapping["model"], "source"), "model")
+    mapping["methods"] = _labelled([parse_method(entry) for entry in _list(mapping, "methods")], "methods")
+    attacks = [Attack.parse(_short(entry, "name")) for entry in _list(mapping, "attacks")]
+    mapping["attacks"] = _labelled(attacks, "attacks")
+    for key, cls in SECTIONS.items():
+        mapping[key] = fill(cls, mapping.get(key) or {}, key)
+    mapping["seeds"] = tuple(int(seed) for seed in _list(mapping, "seeds") or [0])
+    return _checked(fill(Recipe, mapping, "the recipe"))
+
+
+SECTIONS: Mapping[str, type] = {"teach": Teach, "unlearn": Unlearn, "eval": EvalSection, "audit": AuditSection}
+
+
+def _checked(recipe: Recipe) -> Recipe:
+    """``recipe``, when its parts fit together."""
+    if len(set(recipe.seeds)) != len(recipe.seeds):
+        raise InputError("seeds must differ from each other; a repeated seed is not another replicate.")
+    if recipe.workers < 0 or recipe.threads < 1:
+        raise InputError("workers must be at least 0 and threads at least 1; correct them.")
+    for world in recipe.knowledge:
+        if not recipe.methods_of(world):
+            raise InputError(f"knowledge {world.label!r} has no methods; name some under 'methods', such as [npo].")
+        if not world.taught and recipe.model.built_in:
+            raise InputError(
+                f"knowledge {world.name!r} is never taught, so model {recipe.model.source!r} with random weights "
+                "cannot know it; choose a pretrained model, or set its 'taught' to true."
+            )
+    return recipe
+
+
+def _labelled(items: list[Any], where: str) -> tuple[Any, ...]:
+    """``items`` as a tuple; equal labels would merge two results, so they are refused."""
+    labels = [item.label for item in items]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"{where} has the label {label!r} twice; give each its own 'label'.")
+    return tuple(items)
+
+
+def _short(value: Any, key: str) -> Any:
+    """``value``, with plain text standing for ``{key: text}``."""
+    return {key: value} if isinstance(value, str) else value
+
+
+def _list(mapping: Mapping[str, Any], key: str) -> list[Any]:
+    """A list-valued key; a single value stands for a list of one."""
+    value = mapping.get(key)
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and mappings as plain YAML values."""
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,161 @@
+"""The sections of a recipe, one dataclass each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from expunge import registry
+from expunge.core.errors import InputError
+from expunge.methods.grammar import MethodSpec
+from expunge.methods.grammar import parse as parse_method
+
+BUILT_IN = ("tiny", "tiny-moe", "small")
+
+
+def _one_of(value: Any, known: tuple[str, ...], key: str) -> str:
+    """``value`` when it is one of ``known``; else :class:`InputError` with a suggestion."""
+    if value not in known:
+        raise InputError(f"{key} is {value!r}; {registry.suggestion(str(value), known)}")
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Where the model comes from.
+
+    ``source`` is a folder, hub id, GGUF file, ``smollm2``, or a model built in code with random weights (``tiny``,
+    ``tiny-moe``, ``small``). ``layers``, ``hidden``, ``heads`` and ``vocab`` size the ``small`` Llama, whose
+    tokenizer is trained on the texts of the world.
+    """
+
+    source: str
+    template: str | None = None
+    revision: str | None = None
+    layers: int = 4
+    hidden: int = 256
+    heads: int = 4
+    vocab: int = 2000
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the weights are random, so that nothing is known before teaching."""
+        return self.source in BUILT_IN
+
+    def key(self, template: str | None) -> dict[str, Any]:
+        """The fields that matter for this source; what does not matter must not change a cell's hash.
+
+        ``template`` is the one that the world's rows are made for, used where the recipe names none.
+        """
+        plain = {"source": self.source, "template": self.template or template, "revision": self.revision}
+        sizes = {"layers": self.layers, "hidden": self.hidden, "heads": self.heads, "vocab": self.vocab}
+        return {**plain, **sizes} if self.source == "small" else plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One body of knowledge: a benchmark's name and parameters, and how its forget facts are cut into T and V.
+
+    ``taught`` overrides whether the model is first taught the facts (by default what the benchmark says). ``split_by``
+    ``fact`` takes each fact for a subject of its own, for worlds of too few subjects; the audit says so.
+    """
+
+    name: str
+    label: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    methods: tuple[MethodSpec, ...] | None = None
+    split_fraction: float = 0.5
+    taught: bool = True
+    split_by: str = "subject"
+
+    @classmethod
+    def parse(cls, raw: Any) -> "World":
+        """``{name, label?, methods?, split_fraction?, taught?, …parameters}``; unknown ones get a suggestion."""
+        if not isinstance(raw, Mapping) or "name" not in raw:
+            raise InputError("each entry of 'knowledge' needs the key 'name', such as people; add it.")
+        own = {"name", "label", "methods", "split_fraction", "taught", "split_by"}
+        params = {key: value for key, value in raw.items() if key not in own}
+        built = registry.build("benchmark", raw["name"], **params)
+        methods = raw.get("methods")
+        return cls(
+            name=raw["name"],
+            label=str(raw.get("label") or raw["name"]),
+            params=params,
+            methods=None if methods is None else tuple(parse_method(entry) for entry in methods),
+            split_fraction=float(raw.get("split_fraction", 0.5)),
+            taught=bool(raw.get("taught", built.taught)),
+            split_by=_one_of(raw.get("split_by", "subject"), ("subject", "fact"), "split_by"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plain form that :meth:`parse` reads."""
+        own = {} if self.methods is None else {"methods": [method.as_dict() for method in self.methods]}
+        cut = {"split_fraction": self.split_fraction, "split_by": self.split_by, "taught": self.taught}
+        return {"name": self.name, "label": self.label, **cut, **self.params, **own}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """An attack's name and its budget grid; with ``extend`` a worst point on the grid's edge extends it once."""
+
+    name: str
+    label: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    extend: bool = True
+
+    @classmethod
+    def parse(cls, raw: Any) -> "Attack":
+        """``{name, label?, extend?, …attack parameters}``; unknown ones get a suggestion."""
+        if not isinstance(raw, Mapping) or "name" not in raw:
+            raise InputError("each entry of 'attacks' needs the key 'name', such as relearn; add it.")
+        params = {key: value for key, value in raw.items() if key not in ("name", "label", "extend")}
+        registry.build("attack", raw["name"], **params)
+        label = str(raw.get("label") or raw["name"])
+        return cls(name=raw["name"], label=label, params=params, extend=bool(raw.get("extend", True)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plain form that :meth:`parse` reads."""
+        return {"name": self.name, "label": self.label, "extend": self.extend, **self.params}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teach:
+    """How the trunk is taught the retain facts, and θ₀ the forget facts on top of it.
+
+    ``train`` are training settings, ``forget`` those that differ for the forget stage. ``forms`` are the taught
+    surfaces (``null``: all that a world has). ``rehearsal`` is the number of retain rows mixed into the forget stage,
+    as a multiple of the number of forget rows.
+    """
+
+    train: Mapping[str, Any] = field(default_factory=dict)
+    forget: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[str, ...] | None = None
+    rehearsal: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlearn:
+    """Training settings that every method shares (its own ``train`` wins), and the forms the unlearner sees."""
+
+    train: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSection:
+    """What is measured: ``samples`` texts of ``sample_tokens`` tokens stand for the original's own text;
+    ``generate`` prompts a split are answered freely in at most ``answer_tokens`` tokens."""
+
+    samples: int = 64
+    sample_tokens: int = 24
+    generate: int = 64
+    answer_tokens: int = 16
+    forms: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSection:
+    """ε of the verdict, the number of bootstrap resamples, and the label of the method known to hide only, if any."""
+
+    epsilon: float = 0.10
+    resamples: int = 2000
+    hider: str | None = None

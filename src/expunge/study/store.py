@@ -1,0 +1,86 @@
+"""Where cells live: ``RUN/cells/<kind>-<hash12>``, whole or absent; half-done training in ``RUN/partial``."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from expunge.core.errors import InputError
+from expunge.core.files import read_json, whole_folder, write_json, write_jsonl, write_text
+from expunge.study.cells import Placed, Task
+from expunge.study.yaml import dump
+
+Status = Literal["done", "failed", "missing"]
+
+
+class Store:
+    """The folder of one study."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, cell: Placed) -> Path:
+        """The cell's folder, whether or not it exists."""
+        return self.root / "cells" / cell.folder
+
+    def partial(self, cell: Placed) -> Path:
+        """Where the cell keeps checkpoints while it trains."""
+        return self.root / "partial" / cell.folder
+
+    def status(self, cell: Placed) -> Status:
+        """``done``, ``failed`` (to be retried) or ``missing``."""
+        if not (self.path(cell) / "record.json").is_file():
+            return "missing"
+        return "done" if self.record(cell).get("status") == "done" else "failed"
+
+    def record(self, cell: Placed) -> dict[str, Any]:
+        """The cell's record; :class:`InputError` when it is absent or malformed."""
+        found: dict[str, Any] = read_json(self.path(cell) / "record.json")
+        return found
+
+    @contextmanager
+    def publishing(self, cell: Task) -> Iterator[Path]:
+        """A draft of the cell's folder that appears under its name when the block ends without an error."""
+        with whole_folder(self.path(cell)) as draft:
+            write_text(draft / "config.yaml", dump(cell.as_dict()))
+            yield draft
+
+    def publish_failure(self, cell: Task, record: dict[str, Any]) -> None:
+        """Leave a record of a failure in the cell's place."""
+        with self.publishing(cell) as draft:
+            write_json(draft / "record.json", record)
+            write_jsonl(draft / "samples.jsonl", [])
+
+    def finish(self, cell: Placed) -> None:
+        """Drop the checkpoints of a finished cell."""
+        shutil.rmtree(self.partial(cell), ignore_errors=True)
+
+    def has_model(self, cell: Placed) -> bool:
+        """Whether a cell that is done and should hold a model still does."""
+        return not cell.folder.startswith(("teach-", "unlearn-")) or (self.path(cell) / "model").is_dir()
+
+    def drop_model(self, cell: Placed) -> None:
+        """Remove the weights of a cell whose readers are all done; its record stays."""
+        shutil.rmtree(self.path(cell) / "model", ignore_errors=True)
+
+    def clean(self) -> None:
+        """Remove drafts that a killed run left behind. Call it only while holding :meth:`locked`."""
+        for draft in (self.root / "cells").glob(".*"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study for one run; :class:`InputError` when another run holds it or it cannot be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            stream = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise InputError(f"{self.root} cannot be written ({error.strerror}); choose another folder.") from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{self.root} is in use by another run; wait, or choose another folder.") from None
+            yield

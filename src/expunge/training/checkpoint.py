@@ -1,0 +1,88 @@
+"""Checkpoints that are whole or absent, and from which a run continues bit for bit.
+
+A checkpoint is a folder ``checkpoint-000020`` beside ``log.jsonl``: ``tensors.safetensors`` (weights inside the scope
+and the optimizer's moments) and ``state.json``. Data order and random state are functions of seed and step, so they
+need no storing.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from expunge.core.errors import InputError
+from expunge.core.files import read_json, whole_folder, write_json
+
+_NAME = re.compile(r"checkpoint-(\d{6,})")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run in ``folder``. ``fingerprint`` names the run: another run's are refused."""
+
+    folder: Path
+    fingerprint: str
+
+    def save(self, step: int, weights: Mapping[str, Parameter], optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """Write the checkpoint of ``step``; only then remove the older ones."""
+        with whole_folder(self.folder / f"checkpoint-{step:06d}") as draft:
+            save_file(_tensors(weights, optimizer), draft / "tensors.safetensors")
+            write_json(draft / "state.json", {"fingerprint": self.fingerprint, "step": step, **state})
+        for older in self._found()[:-1]:
+            shutil.rmtree(older)
+
+    def load(self, weights: Mapping[str, Parameter], optimizer: Optimizer) -> dict[str, Any] | None:
+        """Restore the newest checkpoint in place and return its state; ``None`` when there is none.
+
+        Raises :class:`InputError` when it belongs to a run with other settings, data or model.
+        """
+        found = self._found()
+        if not found:
+            return None
+        state: dict[str, Any] = read_json(found[-1] / "state.json")
+        if state.pop("fingerprint") != self.fingerprint:
+            raise InputError(f"{found[-1]} belongs to a run with other settings or data; remove it or choose a folder.")
+        with safe_open(found[-1] / "tensors.safetensors", framework="pt") as stored:
+            self._restore(stored, weights, optimizer)
+        return state
+
+    def clear(self) -> None:
+        """Remove all checkpoints and what killed runs left half-written."""
+        for leftover in [*self._found(), *self.folder.glob(".checkpoint-*")]:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        named = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(named)]
+
+    @staticmethod
+    def _restore(stored: Any, weights: Mapping[str, Parameter], optimizer: Optimizer) -> None:
+        keys = set(stored.keys())
+        for name, weight in weights.items():
+            weight.data.copy_(stored.get_tensor(f"weight/{name}"))
+            slots = sorted(key for key in keys if key.startswith("optimizer/") and key.split("/", 2)[2] == name)
+            optimizer.state[weight] = {key.split("/", 2)[1]: _placed(stored.get_tensor(key), weight) for key in slots}
+
+
+def _tensors(weights: Mapping[str, Parameter], optimizer: Optimizer) -> dict[str, Tensor]:
+    tensors = {f"weight/{name}": weight.detach().contiguous() for name, weight in weights.items()}
+    for name, weight in weights.items():
+        for slot, value in optimizer.state.get(weight, {}).items():
+            tensors[f"optimizer/{slot}/{name}"] = value.detach().contiguous()
+    return tensors
+
+
+def _placed(value: Tensor, weight: Parameter) -> Tensor:
+    """Optimizer moments lie where the weight does, in its memory order."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value.to(weight.device)

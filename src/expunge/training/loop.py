@@ -1,0 +1,163 @@
+"""Training: teaching, unlearning and relearning are this one loop."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from expunge.core.errors import InputError
+from expunge.core.seeds import derive
+from expunge.models.rows import Row
+from expunge.models.view import View
+from expunge.objectives.base import Needs, Objective
+from expunge.scopes.all import AllWeights
+from expunge.scopes.base import Scope, prepared
+from expunge.smoothing.base import Smoother
+from expunge.training.batches import Plan
+from expunge.training.checkpoint import Checkpoints
+from expunge.training.config import TrainConfig
+from expunge.training.errors import Diverged
+from expunge.training.log import RunLog
+from expunge.training.precision import Precision, resolve
+from expunge.training.references import References
+from expunge.training.resume import checkpoints_of, resume, state_of
+from expunge.training.run import Run
+from expunge.training.stopping import Stopper, with_budget
+
+Callback = Callable[[int, View], None]
+Streams = Mapping[str, Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run did. ``losses`` has one entry a step: step (from 1), lr, grad_norm, seconds and each term's mean.
+
+    ``tokens`` counts each row of each step once. ``stopped`` is ``steps``, ``forget_nll`` or ``max_kl``; after
+    ``max_kl`` the weights are those of the last measurement within the budget. ``model`` is the model of the view
+    that was given, changed in place, adapters merged. Times are in seconds.
+    """
+
+    steps: int
+    losses: tuple[dict[str, float], ...]
+    tokens: int
+    stopped: str
+    model: PreTrainedModel
+    precision: Precision
+    seconds: float
+    reference_seconds: float
+
+
+def train(
+    view: View,
+    streams: Streams,
+    objective: Objective,
+    *,
+    config: TrainConfig,
+    smoother: Smoother | None = None,
+    scope: Scope | None = None,
+    references: References | None = None,
+    folder: Path | None = None,
+    callback: Callback | None = None,
+    callback_steps: Collection[int] = (),
+    progress: bool = False,
+) -> TrainResult:
+    """Train the view's model in place.
+
+    ``streams`` holds at least the streams the objective needs. ``references`` are what θ₀ said; without them they are
+    computed first, from the model as it is given. ``folder`` receives ``log.jsonl`` and checkpoints; when it holds a
+    checkpoint of the same run, the run continues from there and ends in the same weights, bit for bit in float32 on a
+    CPU. ``callback(step, view)`` is called after each step in ``callback_steps`` (0: before the first; none given:
+    after every step), with the model in evaluation mode; it cannot change the training.
+
+    Raises :class:`InputError` on a missing or empty stream, :class:`Diverged` on NaN or Inf, and
+    :class:`NothingMoved` when the first step changes no weight.
+    """
+    began = time.perf_counter()
+    needs = with_budget(objective.needs(), config)
+    needed = _needed(streams, needs)
+    precision = resolve(config.precision, view.device)
+    refs = _references(view, needed, needs, references, precision)
+    reference_seconds = time.perf_counter() - began
+    plan = Plan({name: needed[name] for name in needs.streams}, config.batch_size, config.seed)
+    was_training = view.model.training
+    with prepared(scope or AllWeights(), view.model, derive(config.seed, "scope")) as ready:
+        live = view if ready.model is view.model else View(ready.model, view.pad_id)
+        run = Run(live, ready, plan, objective, smoother or Smoother(), refs, config, precision)
+        store = checkpoints_of(folder, run, scope, needed)
+        log = RunLog(folder, run.total, progress)
+        stopper = Stopper(config, ready.weights, needed[plan.anchor], needed.get("retain", ()), refs, precision)
+        stopped = _loop(run, stopper, store, log, _Calls(callback, frozenset(callback_steps)))
+        run.smoother.finish(ready.weights)
+    view.model.train(was_training)
+    seconds = time.perf_counter() - began
+    return TrainResult(
+        run.step, tuple(run.losses), run.tokens, stopped, view.model, precision, seconds, reference_seconds
+    )
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """When and how the callback is called."""
+
+    callback: Callback | None
+    steps: frozenset[int]
+
+    def __call__(self, step: int, view: View) -> None:
+        if self.callback is None or (step not in self.steps if self.steps else step == 0):
+            return
+        view.model.eval()
+        with torch.random.fork_rng():
+            self.callback(step, view)
+        view.model.train()
+
+
+def _loop(run: Run, stopper: Stopper, store: Checkpoints | None, log: RunLog, calls: _Calls) -> str:
+    """Steps until the end or a reason to stop, which is returned."""
+    if resume(run, store):
+        stopper.keep()
+    run.view.model.train()
+    log.open(run.losses)
+    if run.step == 0:
+        calls(0, run.view)
+    reason: str | None = None
+    try:
+        while run.step < run.total and reason is None:
+            tokens = run.tokens
+            entry = run.advance()
+            reason, measures = stopper.reason(run.view, run.step)
+            entry.update(measures)
+            log.add(entry, (run.tokens - tokens) / max(entry["seconds"], 1e-9))
+            calls(run.step, run.view)
+            if store and reason is None and run.step < run.total and run.step % run.config.checkpoint_every == 0:
+                store.save(run.step, run.ready.weights, run.optimizer, state_of(run))
+    except Diverged:
+        # The failing loss says that the last update was bad: go back further, where there is something to go back to.
+        if store:
+            store.load(run.ready.weights, run.optimizer)
+        raise
+    finally:
+        log.close()
+    if store:
+        store.clear()
+    return reason or "steps"
+
+
+def _needed(streams: Streams, needs: Needs) -> dict[str, Sequence[Row]]:
+    names = dict.fromkeys((*needs.streams, *needs.references))
+    for name in names:
+        if not streams.get(name):
+            raise InputError(f"stream {name!r} is {'empty' if name in streams else 'missing'}; give it at least a row.")
+    return {name: streams[name] for name in names}
+
+
+def _references(
+    view: View, needed: Streams, needs: Needs, given: References | None, precision: Precision
+) -> References:
+    if given is None:
+        return References.compute(view, needed, needs, precision)
+    if not given.holds(needs):
+        raise InputError("the references given lack a kind or stream that the objective needs; compute them anew.")
+    return given

@@ -1,0 +1,141 @@
+"""One training run: the sentence g = smoothing(∇forget) + Σ λ·∇(keep, extra); project; clip; step."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from expunge.core.seeds import derive
+from expunge.models.rows import Row
+from expunge.objectives.base import Objective, ReferenceReader, State, Term
+from expunge.scopes.base import Prepared
+from expunge.smoothing.base import Smoother, global_norm
+from expunge.training.batches import MicroBatch, Plan, micro_rows
+from expunge.training.config import TrainConfig
+from expunge.training.errors import Diverged, NothingMoved
+from expunge.training.optimizer import clip_, decay_, optimizer_of, scheduler_of
+from expunge.training.passes import TermsOf, put_grads, role_pass
+from expunge.training.precision import Precision, computing, seeded
+from expunge.training.problem import StepProblem
+
+if TYPE_CHECKING:
+    from expunge.models.view import View
+
+# Perturbations are measured exactly in the first step and then in every step of this multiple.
+CHECK_EVERY = 50
+
+
+@dataclass
+class Run:
+    """The moving parts of a run: everything a step reads and changes."""
+
+    view: "View"
+    ready: Prepared
+    plan: Plan
+    objective: Objective
+    smoother: Smoother
+    refs: ReferenceReader
+    config: TrainConfig
+    precision: Precision
+    state: State = field(default_factory=dict)
+    losses: list[dict[str, float]] = field(default_factory=list)
+    tokens: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the optimizer; :meth:`start_at` makes the schedule."""
+        self.total = self.config.total_steps(self.plan.steps_per_epoch)
+        self.optimizer = optimizer_of(self.config, self.ready.weights)
+        self.start_at(0)
+
+    def start_at(self, step: int) -> None:
+        """Put the schedule at ``step`` finished steps."""
+        self.scheduler = scheduler_of(self.optimizer, self.config, self.total, step)
+
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return len(self.losses)
+
+    def advance(self) -> dict[str, float]:
+        """Take one step and return its log entry. Raises :class:`Diverged` or :class:`NothingMoved`."""
+        began = time.perf_counter()
+        rows = self.plan.rows(self.step)
+        means = self._gradients(rows)
+        norm = self._finite_norm(means)
+        entry = {"step": self.step + 1, "lr": float(self.scheduler.get_last_lr()[0]), "grad_norm": norm, **means}
+        self._update(norm, entry["lr"])
+        self.smoother.after_step(self.ready.weights, self.step + 1)
+        self.objective.after_step(self.state, means)
+        self.tokens += sum(len(row.ids) for stream in rows.values() for row in stream)
+        self.losses.append(entry)
+        entry["seconds"] = round(time.perf_counter() - began, 4)
+        return entry
+
+    def _gradients(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
+        """Leave the projected gradient of the step in ``weight.grad`` and return the term means."""
+        weights = self.ready.weights
+        micros = [
+            MicroBatch({name: self.view.collate(part) for name, part in parts.items()})
+            for parts in micro_rows(rows, self.config.micro_batch)
+        ]
+        scale = self.objective.coefficients(self.step, self.step // self.plan.steps_per_epoch, self.state)
+        means: dict[str, float] = {}
+        if self.objective.intent != "teaching":
+
+            def forget_pass(precision: Precision) -> dict[str, float]:
+                return role_pass(self._terms("forget", precision), micros, weights, scale)
+
+            check = self.step % CHECK_EVERY == 0
+            problem = StepProblem(self.view, weights, forget_pass, self.precision, check)
+            put_grads(weights, self.smoother.gradient(problem))
+            means.update(problem.means)
+        means.update(role_pass(self._terms("keep", self.precision), micros, weights, scale))
+        self._project()
+        return means
+
+    def _terms(self, role: str, precision: Precision) -> TermsOf:
+        """Terms of a role; a pass's random state depends on the step, the role and the micro-batch only."""
+        terms = self.objective.forget_terms if role == "forget" else self.objective.keep_terms
+
+        def of(micro: MicroBatch, index: int) -> list[Term]:
+            seed = derive(self.config.seed, "pass", self.step, role, index)
+            with seeded(seed, self.view.device), computing(precision, self.view.device):
+                return terms(self.view, micro, self.refs, self.state)
+
+        return of
+
+    def _project(self) -> None:
+        grads = {name: weight.grad for name, weight in self.ready.weights.items() if weight.grad is not None}
+        put_grads(self.ready.weights, self.ready.project(grads))
+
+    def _grads(self) -> dict[str, Tensor]:
+        return {name: weight.grad for name, weight in self.ready.weights.items() if weight.grad is not None}
+
+    def _finite_norm(self, means: Mapping[str, float]) -> float:
+        """The global gradient norm. Raises :class:`Diverged` naming the term or tensor that is not finite."""
+        grads = self._grads()
+        norm = float(global_norm(grads)) if grads else 0.0
+        lost = [f"the loss term {name}" for name, mean in means.items() if not math.isfinite(mean)]
+        if not lost and not math.isfinite(norm):
+            lost = [f"the gradient of {name}" for name, grad in grads.items() if not math.isfinite(float(grad.norm()))]
+            lost = lost or ["the gradient norm"]
+        if lost:
+            put_grads(self.ready.weights, {})
+            raise Diverged(self.step + 1, lost[0])
+        return norm
+
+    def _update(self, norm: float, lr: float) -> None:
+        """Clip, decay, step, and free the gradients."""
+        weights = [weight.detach() for weight in self.ready.weights.values()]
+        before = [weight.clone() for weight in weights] if self.step == 0 else []
+        clip_(self._grads(), norm, self.config.clip)
+        decay_(self.ready, lr * self.config.weight_decay)
+        self.optimizer.step()
+        self.scheduler.step()
+        put_grads(self.ready.weights, {})
+        if before and all(torch.equal(old, new) for old, new in zip(before, weights, strict=True)):
+            raise NothingMoved(lr)
