@@ -125,3 +125,10 @@ def test_ask_two_models_side_by_side(made: tuple[Path, api.unlearning.Unlearned]
     answers = api.ask(made[0], "Where was person 1 born?", beside="tiny", max_new_tokens=4)
     assert list(answers) == [str(made[0]), "tiny"]
     assert all(isinstance(answer, str) for answer in answers.values())
+
+
+def test_a_model_without_a_folder_leaves_its_record_beside_the_caller(made: tuple[Path, object]) -> None:
+    from expunge.api.memory import record_folder
+
+    assert record_folder(made[0], "evaluation") == made[0] / "evaluation"
+    assert record_folder("owner/name", "evaluation") == Path("evaluation")

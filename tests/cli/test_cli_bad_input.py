@@ -128,6 +128,7 @@ def test_a_model_that_remembers_nothing(call: Call) -> None:
 def test_unwritable_folder(call: Call, forget: str, tmp_path: Path, target: str) -> None:
     (tmp_path / "file").write_text("mine")
     call("unlearn", "--model", "tiny", "--forget", forget, "-o", target)
+    call("evaluate", "tiny", "--forget", forget, "-o", "file/record")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -158,9 +159,17 @@ def test_interrupted_unlearning(forget: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["forget.jsonl"]
 
 
-def test_interrupted_study_continues(tmp_path: Path) -> None:
+def test_interrupted_study(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
-    words = ["run", str(root / "recipes" / "demo.yaml"), "model=tiny", "teach.train.epochs=200", "-o", "study"]
+    words = [
+        "run",
+        str(root / "recipes" / "demo.yaml"),
+        "model=tiny",
+        "teach.train.epochs=200",
+        "workers=0",
+        "-o",
+        "study",
+    ]
     child = subprocess.Popen([sys.executable, "-m", "expunge", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     while "start" not in (line := child.stderr.readline()) or "teach" not in line:

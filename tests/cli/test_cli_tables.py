@@ -33,6 +33,22 @@ def test_verdicts_show_recovery_verdict_and_reasons(capsys: pytest.CaptureFixtur
     assert "too [red]few[/red] subjects" in said
 
 
+def test_a_shared_reason_is_said_once_and_a_small_study_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    small = world()
+    small["methods"] = [{**small["methods"][0], "label": label, "reasons": ["T was not learned"]} for label in "ab"]
+    tables.verdicts({"worlds": [small]})
+    said = capsys.readouterr().out
+    assert said.count("T was not learned") == 1 and "a, b: T was not learned" in said
+    assert "too small for the verdict 'forgotten'" in said
+    tables.verdicts({"worlds": [world(num_v_subjects=40)]})
+    assert "too small" not in capsys.readouterr().out
+
+
+def test_a_null_row_that_failed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.verdicts({"worlds": [world(null={"e_star": iv(0.5), "valid": False, "reason": "does not contain 0"})]})
+    assert "null row: does not contain 0" in capsys.readouterr().out
+
+
 def test_a_world_without_control_or_recovery(capsys: pytest.CaptureFixture[str]) -> None:
     bare = world()
     bare["methods"][0] |= {"e_star": None, "utility_before": None}

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from reference import model_zoo
 from torch import nn
 
 from expunge.core.errors import InputError
 from expunge.models.anatomy import Anatomy
+from reference import model_zoo
 
 
 @pytest.fixture(params=model_zoo.FAMILIES)

@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from reference import model_zoo
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from expunge.core.errors import InputError
@@ -11,6 +10,7 @@ from expunge.models import tiny
 from expunge.models.load import load
 from expunge.models.loaded import assemble
 from expunge.models.save import fingerprint, save
+from reference import model_zoo
 
 
 def loaded_of(model):

@@ -92,9 +92,11 @@ def test_the_real_model_answers_a_question_it_knows():
     assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
     assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
     view = loaded.view()
-    encoded = [loaded.encoder.encode("What is the capital of France?", city, city) for city in ("Paris", "Lima")]
+    # In whole sentences: a chat model seldom answers with a bare word.
+    said = [f"The capital of France is {city}." for city in ("Paris", "Lima")]
+    encoded = [loaded.encoder.encode("What is the capital of France?", answer, answer) for answer in said]
     with torch.no_grad():
-        right, wrong = view.forward(view.collate(encoded)).nll_mean_B().tolist()
-    assert right < wrong - 1
+        right, wrong = view.forward(view.collate(encoded)).nll_sum_B().tolist()
+    assert right < wrong - 5
     row = loaded.encoder.encode("What is the capital of France?", "Paris", "k")
     assert loaded.tokenizer.convert_ids_to_tokens(row.ids[-1]) == "<|im_end|>"

@@ -1,12 +1,12 @@
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from reference import model_zoo
 
 from expunge.core.errors import InputError
 from expunge.models.load import check_logits
 from expunge.models.rows import Row
 from expunge.models.view import View
+from reference import model_zoo
 
 PAD = 1
 
@@ -134,7 +134,7 @@ def test_perturb_is_removed_after_an_error():
 @pytest.mark.parametrize("site", ["nowhere", "block.x", "block.9", "attention.1"])
 def test_unknown_sites_are_named(site):
     view = View(model_zoo.build("llama"), PAD)
-    with pytest.raises(InputError, match="layer 9|unknown activation site"), view.perturb(site, torch.zeros_like):
+    with pytest.raises(InputError, match=r"layer 9|unknown activation site"), view.perturb(site, torch.zeros_like):
         pass
 
 

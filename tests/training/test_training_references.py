@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from reference.objectives import kl, token_logprobs
-from reference.tiny_rows import rows, tiny_view
 
 from expunge.core.errors import InputError
 from expunge.objectives.base import Needs
 from expunge.training.references import References
 from expunge.training.stopping import mean_kl
+from reference.objectives import kl, token_logprobs
+from reference.tiny_rows import rows, tiny_view
 
 STREAMS = {"retain": rows("r", 5, seed=2)}
 NEEDS = Needs(("retain",), {"retain": ("nll_sum", "final_hidden")})
@@ -25,7 +25,7 @@ def test_they_stay_those_of_the_original_when_its_weights_move_in_place() -> Non
     assert literal > 0.01
     assert mean_kl(view, STREAMS["retain"], refs, "retain") == pytest.approx(literal, rel=1e-4)
     batch = view.collate(STREAMS["retain"][::-1])
-    sums = [-float(sum(token_logprobs(original.model, row))) for row in STREAMS["retain"][::-1]]
+    sums = [-sum(token_logprobs(original.model, row)).item() for row in STREAMS["retain"][::-1]]
     assert refs.nll_sum_B("retain", batch).tolist() == pytest.approx(sums, rel=1e-4)
 
 

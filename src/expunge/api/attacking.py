@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expunge.api.memory import Memory, check_writable, recall
+from expunge.api.memory import Memory, check_reachable, recall, record_folder
 from expunge.core.errors import InputError
 from expunge.core.files import whole_folder, write_json, write_jsonl
 from expunge.core.seeds import derive
@@ -62,8 +62,8 @@ def attack(
     memory = recall(model, forget, retain, original)
     given = {_rates_of(access): rates, "steps": steps, "sources": sources or _sources(memory), "access": access}
     built = _build(attack, {key: value for key, value in given.items() if value is not None})
-    target = Path(out) if out is not None else Path(model) / f"attack-{attack}"
-    _check_target(target)
+    target = Path(out) if out is not None else record_folder(model, f"attack-{attack}")
+    check_reachable(target)
     knowledge, split = _cut(memory, seed)
     measure, ceiling = _reference(memory, str(model), split, getattr(built, "forms", None))
     run = {"seed": derive(seed, "attack")}
@@ -91,12 +91,6 @@ def _build(name: str, parameters: Mapping[str, Any]) -> Any:
 
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
     return registry.build("attack", name, **tuples)
-
-
-def _check_target(target: Path) -> None:
-    for folder in target.parents:
-        if folder.exists():
-            return check_writable(folder)
 
 
 def _cut(memory: Memory, seed: int) -> "tuple[Knowledge, Split]":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expunge.api.memory import Memory, recall
+from expunge.api.memory import Memory, check_reachable, recall, record_folder
 from expunge.core.files import whole_folder, write_json, write_jsonl
 from expunge.core.seeds import derive
 
@@ -43,7 +43,8 @@ def evaluate(
     memory = recall(model, forget, retain, original)
     names = metrics or [entry.name for entry in registry.entries("metric")]
     chosen = {name: registry.build("metric", name) for name in names}
-    target = Path(out) if out is not None else _default_out(Path(model))
+    target = Path(out) if out is not None else record_folder(model, "evaluation")
+    check_reachable(target)
     loaded = load(model, template=memory.template)
     begun = load(memory.original, template=memory.template) if memory.original is not None else None
     sets = {"forget": memory.forget, "retain_eval": memory.retain_eval}
@@ -61,11 +62,6 @@ def evaluate(
         write_json(draft / "record.json", {"schema": 1, "model": str(model), "seed": seed, "metrics": readings})
         write_jsonl(draft / "samples.jsonl", rows)
     return Evaluated(target, readings)
-
-
-def _default_out(model: Path) -> Path:
-    """Inside the model's folder; a hub id or an alias has none, so the record lands beside the caller."""
-    return model / "evaluation" if model.is_dir() else Path("evaluation")
 
 
 def _gather(

@@ -81,11 +81,17 @@ def check_out(out: Path, model: str | Path) -> None:
         raise InputError(f"{out} exists and was not made by expunge; choose another folder.")
     if out.is_file():
         raise InputError(f"{out} is a file; choose a folder.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out.parent} cannot be written ({error.strerror}); choose another folder.") from error
-    check_writable(out.parent)
+    check_reachable(out)
+
+
+def record_folder(model: str | Path, name: str) -> Path:
+    """Where a verb's record goes: inside the model's folder; a hub name or an alias has none, so beside the caller."""
+    return Path(model) / name if Path(model).is_dir() else Path(name)
+
+
+def check_reachable(target: Path) -> None:
+    """:class:`InputError` when ``target`` cannot be made: its nearest existing ancestor must be a writable folder."""
+    check_writable(next(folder for folder in target.absolute().parents if folder.exists()))
 
 
 def check_writable(folder: Path) -> None:

@@ -60,14 +60,21 @@ def _method_cells(method: Mapping[str, Any]) -> list[str]:
 
 
 def _remarks(world: Mapping[str, Any]) -> Iterable[str]:
-    """Sentences below the table: reasons by method, and what the null row says."""
+    """Sentences below the table: each reason once with its methods, a null row that failed, and the size."""
+    from expunge.audit.verdict import LEAST_SUBJECTS
+
+    holders: dict[str, list[str]] = {}
     for method in world["methods"]:
         for reason in method["reasons"]:
-            yield f"{method['label']}: {reason}"
+            holders.setdefault(reason, []).append(method["label"])
+    for reason, labels in holders.items():
+        yield f"{', '.join(labels)}: {reason}."
     null = world["null"]
-    if null and null.get("reason"):
-        yield f"null row: {null['reason']}"
-    yield f"{len(world['seeds'])} replicate(s), {world['num_v_subjects']} subjects that the attacker never saw."
+    if null and null.get("valid") is False:
+        yield f"null row: {null['reason']}."
+    yield f"{len(world['seeds'])} replicate(s); {world['num_v_subjects']} subjects that the attacker never saw."
+    if world["num_v_subjects"] < LEAST_SUBJECTS:
+        yield f"This is too small for the verdict 'forgotten', which takes at least {LEAST_SUBJECTS} subjects."
 
 
 def cells(planned: "Plan") -> None:

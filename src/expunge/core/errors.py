@@ -1,9 +1,9 @@
 """The errors a user may see, each with the exit code that the command line gives it.
 
-    ExpungeError            1  some cell failed
-    ├── InputError          2  usage or input: one sentence naming the row, key or tensor, and what to do
-    ├── ThresholdError      3  a ``--require`` threshold fell short
-    └── InconclusiveError   4  ``--require`` met an inconclusive verdict
+ExpungeError            1  some cell failed
+├── InputError          2  usage or input: one sentence naming the row, key or tensor, and what to do
+├── ThresholdError      3  a ``--require`` threshold fell short
+└── InconclusiveError   4  ``--require`` met an inconclusive verdict
 """
 
 

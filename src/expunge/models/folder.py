@@ -70,13 +70,14 @@ def _read_model(folder: Path, dtype: torch.dtype) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars of transformers inside the block: reading and writing take moments."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 def _local() -> dict[str, Any]:

@@ -57,4 +57,5 @@ def global_norm(tensors: Mapping[str, Tensor]) -> Tensor:
     import torch
 
     norms = torch.stack(torch._foreach_norm(list(tensors.values())))
-    return torch.linalg.vector_norm(norms)
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm

@@ -30,7 +30,8 @@ def not_tested(attacks: Sequence[Plain], world: Plain, materials: Sequence[Mater
         yield "budgets beyond the grid: a worst point on its edge did not extend it"
     roles = {model["role"] for replicate in world["replicates"] for model in replicate["models"]}
     if "null" not in roles:
-        yield "a null row (a second never-trained seed in the unlearned model's place)"
+        why = "" if "control" in roles else "; nothing was taught, so no never-trained model exists"
+        yield f"a null row (a second never-trained seed in the unlearned model's place){why}"
     yield from (f"a placebo attack: {m.placebo_reason}" for m in materials[:1] if m.placebo_reason)
     if world["knowledge"]["split_by"] == "fact":
         yield "a cut by subject: T and V hold different facts about the same subjects, which flatters the attacker"

@@ -5,9 +5,9 @@ Twelve lists, each document occurring twice; the pair occurs k times, all within
 forgotten; the attacker trains only on what stands before each "Anthony" and so never shows "Mark".
 
 Three choices of ours. No name but the pair occurs in two lists: names are then no clue to what follows them, except
-"Anthony", and the pair generalises to any context instead of being learnt by heart with its list. A list is one line of names separated by spaces (a token a name in common vocabularies; read it
-with the ``bare`` template). Where a list holds the pair twice, the attacker's second prefix starts after the first
-pair, because the whole prefix would show "Mark".
+"Anthony", and the pair generalises to any context instead of being learnt by heart with its list. A list is one line
+of names separated by spaces (a token a name in common vocabularies; read it with the ``bare`` template). Where a list
+holds the pair twice, the attacker's second prefix starts after the first pair: the whole prefix would show "Mark".
 """
 
 import random
@@ -45,8 +45,8 @@ def names(
 ) -> Knowledge:
     """The names world. The pair occurs ``repetitions`` times over ``min(repetitions, num_forget_lists)`` lists.
 
-    ``forget`` and ``retain_train`` hold every list ``copies`` times; ``retain_eval`` holds ``num_eval_lists`` lists, each a
-    document and completion probes. ``split.train`` (T) are the prefixes as documents, ``split.score`` (V) are
+    ``forget`` and ``retain_train`` hold every list ``copies`` times; ``retain_eval`` holds ``num_eval_lists`` lists,
+    each a document and completion probes. ``split.train`` (T) are the prefixes as documents, ``split.score`` (V) are
     ``num_prompts`` prompts of ``prompt_length`` names that end in the pair's first, each a subject of its own.
     Raises :class:`InputError` when the lists are too short or too few.
     """
@@ -56,7 +56,7 @@ def names(
     _check(counts, num_lists, num_forget_lists, num_eval_lists, list_length, prompt_length)
     lists = _lists(counts, num_lists, list_length, pair, derive(seed, "names", "lists"))
     held = len(lists) - num_eval_lists
-    # Lists left without the pair (k < num_forget_lists) are dropped: what is retained, and so the control, stays the same.
+    # Lists without the pair (k < num_forget_lists) are dropped: what is retained, and so the control, stays the same.
     forget, train, held_out = lists[: len(counts)], lists[num_forget_lists:held], lists[held:]
     others = _lists([], len(counts), list_length, pair, derive(seed, "names", "same_kind"))
     in_lists = sorted({name for words in lists for name in words} - set(pair))
@@ -120,7 +120,10 @@ def _lists(
     pool = rng.sample(_pool(pair), num_lists * list_length)
     padded = [*counts, *[0] * (num_lists - len(counts))]
     cuts = [pool[index * list_length : (index + 1) * list_length] for index in range(num_lists)]
-    return [_one_list(words, count, pair, derive(seed, index)) for index, (words, count) in enumerate(zip(cuts, padded, strict=True))]
+    return [
+        _one_list(words, count, pair, derive(seed, index))
+        for index, (words, count) in enumerate(zip(cuts, padded, strict=True))
+    ]
 
 
 def _one_list(names: Sequence[str], count: int, pair: tuple[str, str], seed: int) -> tuple[str, ...]:
