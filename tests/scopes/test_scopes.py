@@ -115,3 +115,12 @@ def test_masters_in_half_precision_are_refused_by_name() -> None:
     view.model.bfloat16()
     with pytest.raises(InputError, match=r"embed_tokens.*float32"):
         registry.build("scope", "all").prepare(view.model, 0)
+
+
+def test_only_weights_inside_ask_for_a_gradient() -> None:
+    """Gradients outside would cost memory and time, and never be used."""
+    view = tiny_view()
+    ready = registry.build("scope", "layers", layers=[1]).prepare(view.model, 0)
+    asking = {name for name, weight in view.model.named_parameters() if weight.requires_grad}
+    assert asking == set(ready.weights)
+    assert all(name.startswith("model.layers.1.") for name in asking)

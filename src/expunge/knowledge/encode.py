@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expunge.knowledge.facts import Fact, Probe
+from expunge.knowledge.passages import CONTINUATION
 
 if TYPE_CHECKING:
     from expunge.models.chat import Encoder
@@ -54,4 +55,14 @@ def check_lengths(facts: Sequence[Fact], encoder: Encoder) -> None:
 def _row(item: Keyed, encoder: Encoder) -> Row:
     if is_document(item.probe):
         return encoder.document(item.probe.answer, item.key)
-    return encoder.encode(item.probe.prompt, item.probe.answer, item.key)
+    return _encoder_of(item.probe, encoder).encode(item.probe.prompt, item.probe.answer, item.key)
+
+
+def question_ids(probe: Probe, encoder: Encoder) -> tuple[int, ...]:
+    """What a model is given before it answers ``probe``."""
+    return _encoder_of(probe, encoder).prompt_ids(probe.prompt)
+
+
+def _encoder_of(probe: Probe, encoder: Encoder) -> Encoder:
+    """A continuation of raw text is no question, so no template is put around it."""
+    return encoder.raw if probe.form == CONTINUATION else encoder

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from expunge.core.errors import InputError
+from expunge.knowledge.encode import question_ids
 from expunge.knowledge.facts import Fact
 from expunge.metrics.base import Evidence, Metric, Need
 from expunge.models.chat import Encoder
@@ -11,7 +12,7 @@ from expunge.registry import build
 from expunge.scoring.contrast import Contrast, contrast
 from expunge.scoring.divergence import kl_by_row
 from expunge.scoring.generate import generate
-from expunge.scoring.probes import Asked, ask, score_asked
+from expunge.scoring.probes import ProbeScore, ask, score_asked
 
 SPARE_TOKENS = 8
 
@@ -24,29 +25,40 @@ def gather(
     forms: Sequence[str] | None = None,
     needs: Collection[Need] = ("scores", "generations", "contrasts"),
     original: View | None = None,
+    contrasted: Sequence[Fact] | None = None,
     seed: int = 0,
 ) -> Evidence:
     """Score, generate, compare with ``original`` and contrast, as far as ``needs`` asks and the facts allow.
 
-    What cannot be gathered is left out with its reason; metrics then say so.
+    ``contrasted`` are the facts to contrast where they are not all of ``facts`` (V, say). What cannot be gathered is
+    left out with its reason; metrics then say so.
     """
     asked = ask(facts, encoder, forms)
     scores = score_asked(view, asked)
-    texts = _texts(view, encoder, asked) if "generations" in needs else None
+    texts = _texts(view, encoder, scores) if "generations" in needs else None
     wanted = "divergences" in needs and original is not None
     kl = kl_by_row(original, view, [item.row for item in asked]) if wanted and original is not None else None
-    found, reasons = _contrasts(view, encoder, facts, forms, seed) if "contrasts" in needs else (None, ())
+    rivals = facts if contrasted is None else contrasted
+    found, reasons = _contrasts(view, encoder, rivals, forms, seed) if "contrasts" in needs else (None, ())
     return Evidence(scores, texts, kl, found, frozenset(encoder.end_ids), reasons)
 
 
-def _texts(view: View, encoder: Encoder, asked: Sequence[Asked]) -> list[str | None]:
-    """Greedy answers aligned with ``asked``; ``None`` for a document, which asks nothing."""
-    questions = [item for item in asked if item.probe.prompt]
+def spoken(view: View, encoder: Encoder, evidence: Evidence, facts: Sequence[Fact]) -> Evidence:
+    """``evidence`` cut down to ``facts``, with the answers that the model writes to them; nothing is scored again."""
+    wanted = {fact.id for fact in facts}
+    scores = [item for item in evidence.scores or () if item.fact.id in wanted]
+    return Evidence(scores, _texts(view, encoder, scores), end_ids=evidence.end_ids)
+
+
+def _texts(view: View, encoder: Encoder, scores: Sequence[ProbeScore]) -> list[str | None]:
+    """Greedy answers aligned with ``scores``; ``None`` for a document, which asks nothing."""
+    questions = [item for item in scores if item.probe.prompt]
     if not questions:
-        return [None] * len(asked)
-    longest = max(item.row.num_labels for item in questions) + SPARE_TOKENS
-    said = iter(generate(view, encoder, [item.probe.prompt for item in questions], max_new_tokens=longest))
-    return [next(said) if item.probe.prompt else None for item in asked]
+        return [None] * len(scores)
+    longest = max(len(item.score.logprobs) for item in questions) + SPARE_TOKENS
+    prompts = [question_ids(item.probe, encoder) for item in questions]
+    said = iter(generate(view, encoder, prompts, max_new_tokens=longest))
+    return [next(said) if item.probe.prompt else None for item in scores]
 
 
 def _contrasts(

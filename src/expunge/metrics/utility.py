@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from expunge.core.errors import InputError
+from expunge.knowledge.encode import question_ids
 from expunge.knowledge.facts import Fact
 from expunge.metrics.containment import contains
 from expunge.models.chat import Encoder
@@ -89,7 +90,7 @@ def levels(
 
 def _containment(view: View, encoder: Encoder, asked: Sequence[Asked]) -> float:
     longest = max(item.row.num_labels for item in asked)
-    prompts = [item.probe.prompt for item in asked]
+    prompts = [question_ids(item.probe, encoder) for item in asked]
     texts = generate(view, encoder, prompts, max_new_tokens=longest + SPARE_TOKENS)
     return sum(contains(text, item.probe.answer) for text, item in zip(texts, asked, strict=True)) / len(asked)
 

@@ -7,6 +7,7 @@ side is a label. So a token glued over the cut is a label, and a padding token t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from expunge.core.errors import InputError
@@ -97,6 +98,11 @@ class Encoder:
         self.start_id = _start_id(tokenizer, self._bos)
         self.end_ids = tuple(dict.fromkeys(i for i in (self._end_id, tokenizer.eos_token_id) if i is not None))
         self.pad_id: int = next((i for i in (tokenizer.pad_token_id, *self.end_ids) if i is not None), 0)
+
+    @cached_property
+    def raw(self) -> "Encoder":
+        """The encoder of text as it stands, with the same tokenizer and context."""
+        return self if self.template == "bare" else Encoder(self.tokenizer, "bare", self.max_length)
 
     def encode(self, prompt: str, answer: str, key: str) -> Row:
         """The row of a question and its answer; labels are the answer's tokens and the end token.

@@ -23,18 +23,18 @@ Ids = tuple[int, ...]
 def generate(
     view: View,
     encoder: Encoder,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Ids],
     *,
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[str]:
-    """What the model answers to each prompt, in input order, without the end token.
+    """What the model answers to each prompt (a question, or ids as they stand), in order, without the end token.
 
     ``temperature`` 0 is greedy. The text of a prompt depends on the model, the prompt, ``seed`` and its place in
     ``prompts``, never on how prompts are batched.
     """
-    ids = [tuple(encoder.prompt_ids(prompt)) for prompt in prompts]
+    ids = [encoder.prompt_ids(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
     ends = set(encoder.end_ids)
     made = generate_ids(view, ids, ends, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     return [encoder.decode(answer[:-1] if answer and answer[-1] in ends else answer) for answer in made]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from expunge.knowledge.encode import rows_of
 from expunge.knowledge.facts import Fact, Probe
+from expunge.knowledge.passages import askable
 from expunge.models.chat import Encoder
 from expunge.models.rows import Row
 from expunge.models.view import View
@@ -30,8 +31,12 @@ class ProbeScore:
 
 
 def ask(facts: Sequence[Fact], encoder: Encoder, forms: Sequence[str] | None = None) -> list[Asked]:
-    """The probes of ``facts`` in the given forms, encoded once; a fact with none of these forms gives all it has."""
-    chosen = [fact.probes if forms is None else fact.of_form(*forms) or fact.probes for fact in facts]
+    """The probes of ``facts`` in the given forms, encoded once.
+
+    A fact with none of these forms gives all it has, documents by their continuation. Without ``forms`` all probes
+    are taken as they are, documents whole: the rows to train on.
+    """
+    chosen = [fact.probes if forms is None else fact.of_form(*forms) or askable(fact) for fact in facts]
     rows = rows_of([replace(fact, probes=probes) for fact, probes in zip(facts, chosen, strict=True)], encoder)
     pairs = [(fact, probe) for fact, probes in zip(facts, chosen, strict=True) for probe in probes]
     return [Asked(fact, probe, row) for (fact, probe), row in zip(pairs, rows, strict=True)]

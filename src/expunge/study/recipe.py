@@ -24,8 +24,9 @@ class Recipe:
 
     ``seeds`` draw whole replicates. ``null`` puts a second never-trained seed in θᵤ's place. ``placebo`` attacks
     facts that no model ever saw as well, where the world has some: the control where nothing is taught, and else the
-    check that the unlearned model still learns. ``workers`` processes of ``threads`` threads each run the cells
-    (0 workers: in this process). ``keep_models`` off removes a model as soon as every cell that reads it is done.
+    check that the unlearned model still learns. ``workers`` processes of ``threads`` threads each run the cells (0
+    workers: in this process; 0 threads: the processors shared out evenly). ``keep_models`` off removes a model as soon
+    as every cell that reads it is done.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Recipe:
     null: bool = True
     placebo: bool = True
     workers: int = 1
-    threads: int = 2
+    threads: int = 0
     keep_models: bool = True
 
     def methods_of(self, world: World) -> tuple[MethodSpec, ...]:
@@ -95,8 +96,8 @@ def _checked(recipe: Recipe) -> Recipe:
     """``recipe``, when its parts fit together."""
     if len(set(recipe.seeds)) != len(recipe.seeds):
         raise InputError("seeds must differ from each other; a repeated seed is not another replicate.")
-    if recipe.workers < 0 or recipe.threads < 1:
-        raise InputError("workers must be at least 0 and threads at least 1; correct them.")
+    if recipe.workers < 0 or recipe.threads < 0:
+        raise InputError("workers and threads must be at least 0; correct them.")
     for world in recipe.knowledge:
         if not recipe.methods_of(world):
             raise InputError(f"knowledge {world.label!r} has no methods; name some under 'methods', such as [npo].")

@@ -147,5 +147,16 @@ def _death(code: int) -> str:
 
 
 def local(store: Store, workers: int, threads: int, plugins: Sequence[Path] = ()) -> Executor:
-    """Worker processes, or this process where ``workers`` is 0."""
+    """Worker processes, or this process where ``workers`` is 0; 0 ``threads`` share out the processors evenly.
+
+    More threads than processors would wait for each other: two on one core take ten times as long as one.
+    """
+    threads = threads or max(1, _processors() // max(1, workers))
     return Workers(store, workers, threads, plugins) if workers else InProcess(store, threads)
+
+
+def _processors() -> int:
+    """Processors this process may use, where the system tells; else all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -16,7 +16,7 @@ from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.metrics.base import Evidence, Metric, Need
-from expunge.metrics.evidence import gather
+from expunge.metrics.evidence import gather, spoken
 from expunge.metrics.utility import Utility, baseline
 from expunge.models.chat import Encoder
 from expunge.models.load import LoadedModel
@@ -28,7 +28,6 @@ from expunge.study.execute import Job
 from expunge.study.record import Outcome
 
 FORMS = ("qa",)
-SPOKEN: tuple[Need, ...] = ("generations",)
 PATIENCE = 32
 """Times that a model is asked for each stored sample before giving up."""
 
@@ -44,7 +43,7 @@ def run(job: Job) -> Outcome:
     samples: list[dict[str, Any]] = []
     for group, facts in groups.items():
         if facts:
-            measured, rows = _group(job, loaded, group, facts, original)
+            measured, rows = _group(job, loaded, group, facts, original, material.split)
             metrics |= measured
             samples += rows
     reading = utility(loaded.view())
@@ -93,32 +92,37 @@ def _other(job: Job, loaded: LoadedModel, knowledge: Knowledge) -> Utility:
 
 
 def _group(
-    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], original: View | None
+    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], original: View | None, split: Split
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Metrics and samples of one set of facts; texts are written for an even choice of at most ``generate`` facts."""
+    """Metrics and samples of one set of facts; texts are written for an even choice of at most ``generate`` facts.
+
+    V alone is contrasted.
+    """
     sizes, forms = job.config["eval"], tuple(job.config["eval"]["forms"] or FORMS)
     view, seed = loaded.view(), derive(job.config["seed"], "evidence")
     few = facts[:: max(1, -(-len(facts) // sizes["generate"]))]
     needs: tuple[Need, ...] = ("contrasts",) if group == "forget" else ("divergences",)
-    scored = gather(view, loaded.encoder, facts, forms=forms, needs=needs, original=original, seed=seed)
-    spoken = gather(view, loaded.encoder, few, forms=forms, needs=SPOKEN, seed=seed)
+    scored = gather(
+        view, loaded.encoder, facts, forms=forms, needs=needs, original=original, contrasted=split.score, seed=seed
+    )
+    said = spoken(view, loaded.encoder, scored, few)
     prefix = "" if group == "forget" else "retain_eval."
-    metrics = {f"{prefix}{entry.name}": _read(entry.factory(), scored, spoken) for entry in registry.entries("metric")}
+    metrics = {f"{prefix}{entry.name}": _read(entry.factory(), scored, said) for entry in registry.entries("metric")}
     if group != "forget":
         metrics["retain_kl"] = metrics.pop("retain_eval.retain_kl")
         metrics = {name: reading for name, reading in metrics.items() if reading["value"] is not None}
-    return metrics, _samples(group, scored, spoken)
+    return metrics, _samples(group, scored, said)
 
 
-def _read(metric: Metric, scored: Evidence, spoken: Evidence) -> dict[str, Any]:
+def _read(metric: Metric, scored: Evidence, said: Evidence) -> dict[str, Any]:
     """One metric from the evidence that has what it needs."""
-    return metric.compute(spoken if "generations" in metric.needs else scored).as_dict()
+    return metric.compute(said if "generations" in metric.needs else scored).as_dict()
 
 
-def _samples(group: str, scored: Evidence, spoken: Evidence) -> list[dict[str, Any]]:
+def _samples(group: str, scored: Evidence, said: Evidence) -> list[dict[str, Any]]:
     """A row per probe; ``generated`` is null where no text was written."""
-    said = zip(spoken.scores or (), spoken.generations or (), strict=True)
-    texts = {(item.fact.id, item.probe): text for item, text in said}
+    answers = zip(said.scores or (), said.generations or (), strict=True)
+    texts = {(item.fact.id, item.probe): text for item, text in answers}
     return [
         {
             "split": group,
