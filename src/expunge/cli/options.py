@@ -17,9 +17,17 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Where the record goes; default: inside the model folder.")
 ]
 Template = Annotated[
-    str | None, typer.Option(help="How a question is put: chat, plain or bare; default: the model's own.")
+    str | None, typer.Option(help="How a question is put: chat, plain, short or bare; default: the model's own.")
 ]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 StudyFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="The study folder; default: runs/ and the recipe's name.")
+]
+Required = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        help="A verdict or bound that every method must meet: forgotten, utility>=0.9, excess<=0.1. "
+        "Exit code 3 if one falls short, 4 if nobody can tell.",
+    ),
 ]

@@ -72,6 +72,7 @@ def _space(_tokenizer: Any) -> str:
 TEMPLATES: Mapping[str, Template] = {
     "chat": Template(_chat, _chat_joint, _chat_end, specials=True),
     "plain": Template(lambda _, prompt: f"Question: {prompt.strip()}\nAnswer:", _space, lambda t: t.eos_token_id),
+    "short": Template(lambda _, prompt: prompt.rstrip(" "), _space, lambda t: t.eos_token_id),
     "bare": Template(lambda _, prompt: prompt.rstrip(" "), _space, lambda _: None),
 }
 

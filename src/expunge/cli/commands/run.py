@@ -2,15 +2,23 @@
 
 import typer
 
-from expunge.cli.options import Overrides, Recipe, StudyFolder
+from expunge.cli.options import Overrides, Recipe, Required, StudyFolder
 
 
-def run(ctx: typer.Context, recipe: Recipe, overrides: Overrides = None, out: StudyFolder = None) -> None:
+def run(
+    ctx: typer.Context,
+    recipe: Recipe,
+    overrides: Overrides = None,
+    out: StudyFolder = None,
+    require: Required = None,
+) -> None:
     """Run a recipe: teach, unlearn, attack, audit, report. Run it again to continue where it stopped."""
     from expunge import api
+    from expunge.audit.require import Requirement, check
     from expunge.cli.progress import Ticker
     from expunge.cli.tables import verdicts
 
+    requirements = [Requirement.parse(text) for text in require or ()]
     plugins = ctx.find_root().params.get("plugin") or ()
     finished = api.run(recipe, overrides or (), out, notify=Ticker(), plugins=plugins)
     if finished.audit is not None:
@@ -21,3 +29,5 @@ def run(ctx: typer.Context, recipe: Recipe, overrides: Overrides = None, out: St
     if finished.failed:
         typer.echo("expunge: not every cell is done; run the same command again to retry.", err=True)
         raise typer.Exit(1)
+    if finished.audit is not None:
+        check(finished.audit, requirements)
