@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from expunge.audit.verdict import Verdict
-from expunge.core.errors import InconclusiveError, InputError, ThresholdError
+from expunge.core.errors import ExpungeError, InconclusiveError, InputError, ThresholdError
 from expunge.registry import suggestion
 
 MEASURES: Mapping[str, str] = {
@@ -48,39 +48,32 @@ class Requirement:
             raise InputError(f"cannot read the requirement {text!r}; {suggestion(text, known)}")
         return cls(text, found[1], found[2], float(found[3]))
 
-    def check(self, world: str, method: Mapping[str, Any]) -> None:
-        """Raise :class:`ThresholdError` when one method falls short, :class:`InconclusiveError` when nobody knows."""
+    def unmet(self, world: str, method: Mapping[str, Any]) -> ExpungeError | None:
+        """What one method lacks: :class:`ThresholdError`, or :class:`InconclusiveError` when nobody knows."""
         where = f"{world}, {method['label']}: {self.text} is required, but"
         if not self.relation:
-            self._verdict(where, method["verdict"])
-            return
+            return self._verdict(where, method["verdict"])
         end, holds = _SIDES[self.relation]
         found = method[MEASURES[self.measure]]
         value = found[end] if isinstance(found, Mapping) else found
         if value is None:
-            raise InconclusiveError(f"{where} {self.measure} was not measured.")
-        if not holds(value, self.bound):
-            raise ThresholdError(f"{where} {self.measure} may be {value:.3g}.")
+            return InconclusiveError(f"{where} {self.measure} was not measured.")
+        return None if holds(value, self.bound) else ThresholdError(f"{where} {self.measure} may be {value:.3g}.")
 
-    def _verdict(self, where: str, verdict: str) -> None:
+    def _verdict(self, where: str, verdict: str) -> ExpungeError | None:
         if verdict == self.measure:
-            return
+            return None
         error = InconclusiveError if verdict == "inconclusive" else ThresholdError
-        raise error(f"{where} the verdict is {verdict}.")
+        return error(f"{where} the verdict is {verdict}.")
 
 
-def check(audit: Mapping[str, Any], requirements: Sequence[Requirement]) -> None:
-    """Check every requirement on every method of every world.
-
-    Shortfalls come before missing evidence: :class:`ThresholdError` wins over :class:`InconclusiveError`.
-    """
-    unknown: InconclusiveError | None = None
-    for requirement in requirements:
-        for world in audit["worlds"]:
-            for method in world["methods"]:
-                try:
-                    requirement.check(world["label"], method)
-                except InconclusiveError as error:
-                    unknown = unknown or error
-    if unknown is not None:
-        raise unknown
+def unmet(audit: Mapping[str, Any], requirements: Sequence[Requirement]) -> ExpungeError | None:
+    """The first shortfall over every requirement, world and method; where none falls short, what nobody knows."""
+    found = [
+        error
+        for requirement in requirements
+        for world in audit["worlds"]
+        for method in world["methods"]
+        if (error := requirement.unmet(world["label"], method)) is not None
+    ]
+    return min(found, key=lambda error: isinstance(error, InconclusiveError), default=None)

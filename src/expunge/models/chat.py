@@ -90,7 +90,7 @@ class Encoder:
         if template not in TEMPLATES:
             raise InputError(f"unknown template {template!r}; known: {', '.join(TEMPLATES)}.")
         if template == "chat" and not tokenizer.chat_template:
-            raise InputError("the tokenizer has no chat template; use template plain or bare.")
+            raise InputError("the tokenizer has no chat template; use template plain, short or bare.")
         self.tokenizer, self.template = tokenizer, template
         self.max_length = max_length or (limit if (limit := tokenizer.model_max_length) < NO_LIMIT else None)
         self._form = TEMPLATES[template]

@@ -42,9 +42,10 @@ def load(
 ) -> LoadedModel:
     """The model at ``source``, in eval mode: a folder, a ``*.gguf`` file, a hub name or an alias.
 
-    ``template`` (``chat``, ``plain``, ``bare``) defaults to the one recorded in the folder, else ``chat`` where the
-    tokenizer has a chat template, else ``plain``. Weights are fp32 unless asked otherwise: bf16 weights do not move at
-    small learning rates. ``texts`` train the tokenizer and ``seed`` draws the weights of a model built in code.
+    ``template`` (``chat``, ``plain``, ``short``, ``bare``) defaults to the one recorded in the folder, else ``chat``
+    where the tokenizer has a chat template, else ``plain``. Weights are fp32 unless asked otherwise: bf16 weights do
+    not move at small learning rates. ``texts`` train the tokenizer and ``seed`` draws the weights of a model built in
+    code.
     Raises :class:`InputError` naming the source and what is wrong with it.
     """
     loaded = _find(str(source), template, dtype, revision, texts, seed)

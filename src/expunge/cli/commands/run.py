@@ -14,13 +14,11 @@ def run(
 ) -> None:
     """Run a recipe: teach, unlearn, attack, audit, report. Run it again to continue where it stopped."""
     from expunge import api
-    from expunge.audit.require import Requirement, check
     from expunge.cli.progress import Ticker
     from expunge.cli.tables import verdicts
 
-    requirements = [Requirement.parse(text) for text in require or ()]
     plugins = ctx.find_root().params.get("plugin") or ()
-    finished = api.run(recipe, overrides or (), out, notify=Ticker(), plugins=plugins)
+    finished = api.run(recipe, overrides or (), out, require=require or (), notify=Ticker(), plugins=plugins)
     if finished.audit is not None:
         verdicts(finished.audit)
         typer.echo(f"report: {finished.report}")
@@ -29,5 +27,5 @@ def run(
     if finished.failed:
         typer.echo("expunge: not every cell is done; run the same command again to retry.", err=True)
         raise typer.Exit(1)
-    if finished.audit is not None:
-        check(finished.audit, requirements)
+    if finished.unmet is not None:
+        raise finished.unmet
