@@ -26,7 +26,8 @@ class StepProblem:
     """Satisfies :class:`expunge.smoothing.base.Problem` on the rows of one step.
 
     ``forget_pass(precision)`` runs forward and backward of the forget role into the empty ``weight.grad`` and
-    returns the term means. ``check`` measures each perturbation exactly (two passes over the weights).
+    returns the term means. ``check`` measures each perturbation exactly (two passes over the weights). ``spare``
+    holds the perturbed weights; given the same one in every step, no step pays for fresh memory.
     """
 
     view: "View"
@@ -34,6 +35,7 @@ class StepProblem:
     forget_pass: Callable[[Precision], dict[str, float]]
     precision: Precision
     check: bool = True
+    spare: dict[str, Tensor] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
 
     def grad(self, at: WeightDelta | ActivationPerturbation | None = None) -> Grads:
@@ -55,8 +57,8 @@ class StepProblem:
             return
         weights = {name: self.weights[name] for name in at}
         originals = [weight.data for weight in weights.values()]
-        shifted = torch._foreach_add(originals, list(at.values()))
-        precision = self._faithful(originals, list(shifted), list(at.values()))
+        shifted = self._moved(originals, at)
+        precision = self._faithful(originals, shifted, list(at.values()))
         try:
             # Exchanging the storage, instead of adding and subtracting, is what leaves the weights bit-identical.
             for weight, moved in zip(weights.values(), shifted, strict=True):
@@ -65,6 +67,16 @@ class StepProblem:
         finally:
             for weight, original in zip(weights.values(), originals, strict=True):
                 weight.data = original
+
+    def _moved(self, originals: list[Tensor], at: WeightDelta) -> list[Tensor]:
+        """weights + at, in the spare tensors."""
+        for name, original in zip(at, originals, strict=True):
+            if name not in self.spare:
+                self.spare[name] = torch.empty_like(original)
+        shifted = [self.spare[name] for name in at]
+        torch._foreach_copy_(shifted, originals)
+        torch._foreach_add_(shifted, list(at.values()))
+        return shifted
 
     def _faithful(self, originals: list[Tensor], shifted: list[Tensor], wanted: list[Tensor]) -> Precision:
         """The precision of the perturbed pass: fp32 where bf16 would round the perturbation away."""

@@ -44,6 +44,7 @@ class Run:
     state: State = field(default_factory=dict)
     losses: list[dict[str, float]] = field(default_factory=list)
     tokens: int = 0
+    spare: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the optimizer; :meth:`start_at` makes the schedule."""
@@ -90,7 +91,7 @@ class Run:
                 return role_pass(self._terms("forget", precision), micros, weights, scale)
 
             check = self.step % CHECK_EVERY == 0
-            problem = StepProblem(self.view, weights, forget_pass, self.precision, check)
+            problem = StepProblem(self.view, weights, forget_pass, self.precision, check, self.spare)
             put_grads(weights, self.smoother.gradient(problem))
             means.update(problem.means)
         means.update(role_pass(self._terms("keep", self.precision), micros, weights, scale))
