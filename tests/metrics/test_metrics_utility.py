@@ -99,7 +99,7 @@ def test_gathered_evidence_feeds_every_metric() -> None:
         assert metric_named(name).compute(found).value is not None, name
     assert metric_named("retain_kl").compute(found).value > 0
     few = gather(loaded.view(), loaded.encoder, knowledge().retain_train, needs=("scores", "contrasts"))
-    assert "needs 8" in (metric_named("contrast").compute(few).reason or "")
+    assert "needs 5" in (metric_named("contrast").compute(few).reason or "")
     assert metric_named("retain_kl").compute(few).reason == "not computed: the original model is not at hand."
 
 

@@ -39,7 +39,7 @@ def contrast(
     if rivals < 2 or rivals % 2:
         raise InputError(f"rivals is {rivals}; it must be a positive even number.")
     shifts = [sign * step for step in range(1, rivals // 2 + 1) for sign in (1, -1)]
-    permuted = [fact for shift in shifts for fact in permuted_answers(facts, seed, shift=shift)]
+    permuted = [fact for shift in shifts for fact in permuted_answers(facts, seed, shift=shift, least=rivals + 1)]
     true, rival = ask(facts, encoder, forms), ask(permuted, encoder, forms)
     scored = score_asked(view, [*true, *rival])
     against: defaultdict[tuple[str, str], list[float]] = defaultdict(list)

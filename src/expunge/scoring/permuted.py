@@ -15,14 +15,14 @@ MIN_ROWS = 8
 _Kind = tuple[str, int, tuple[str, ...]]
 
 
-def permuted_answers(facts: Sequence[Fact], seed: int, *, shift: int = 1) -> tuple[Fact, ...]:
+def permuted_answers(facts: Sequence[Fact], seed: int, *, shift: int = 1, least: int = MIN_ROWS) -> tuple[Fact, ...]:
     """``facts`` with the answers of other subjects of the same attribute, in input order; ids and subjects stay.
 
     All forms of a fact take their answers from one donor, and no fact keeps its own answer. Answers are laid out
     in a seeded circle with equal ones side by side, and each fact takes the one ``shift`` places on, a place being
     as wide as the commonest answer: ``shift`` and ``−shift`` are inverse to each other. A probe whose answer is not
     a property of the subject alone (a choice letter, a document without prompt) is left out.
-    :class:`InputError` with fewer than 8 rows of a form in an attribute, or where one answer fills more than half.
+    :class:`InputError` with fewer than ``least`` rows of a form in an attribute, or where one answer fills more than half.
     """
     movable = [replace(fact, probes=_movable(fact)) for fact in facts]
     groups: defaultdict[_Kind, list[int]] = defaultdict(list)
@@ -30,7 +30,7 @@ def permuted_answers(facts: Sequence[Fact], seed: int, *, shift: int = 1) -> tup
         groups[fact.attribute, fact.hops, tuple(probe.form for probe in fact.probes)].append(index)
     donors: dict[int, int] = {}
     for kind, members in groups.items():
-        donors.update(_donors(movable, kind, members, seed, shift))
+        donors.update(_donors(movable, kind, members, seed, shift, least))
     return tuple(_with_answers(fact, movable[donors[index]]) for index, fact in enumerate(movable))
 
 
@@ -41,13 +41,15 @@ def _movable(fact: Fact) -> tuple[Probe, ...]:
     return probes
 
 
-def _donors(facts: Sequence[Fact], kind: _Kind, members: Sequence[int], seed: int, shift: int) -> dict[int, int]:
+def _donors(
+    facts: Sequence[Fact], kind: _Kind, members: Sequence[int], seed: int, shift: int, least: int
+) -> dict[int, int]:
     """Recipient index to donor index within one attribute."""
     attribute, _, forms = kind
-    if len(members) < MIN_ROWS:
+    if len(members) < least:
         raise InputError(
-            f"attribute {attribute!r} has {len(members)} rows of form {forms[0]!r}, and a placebo needs {MIN_ROWS}; "
-            "add facts, or do without a placebo."
+            f"attribute {attribute!r} has {len(members)} rows of form {forms[0]!r}, and permuting needs {least}; "
+            "add facts, or do without permuted answers."
         )
     answers = {index: facts[index].probes[0].answer for index in members}
     width = max(Counter(answers.values()).values())
