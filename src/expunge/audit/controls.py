@@ -6,16 +6,13 @@ harder one counts: the one that recovers less, so that more of the method's reco
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from expunge.audit.table import Rows, Table
 from expunge.audit.types import Trajectories
-from expunge.core.seeds import derive
-from expunge.knowledge.facts import Fact
 
 LEAST_ROWS = 8
 LEAST_GAIN = 0.05
@@ -42,38 +39,6 @@ def control_for(table: Table, label: str) -> Control:
         missing = f"the placebo has fewer than {LEAST_ROWS} rows" if placebos else "no never-trained model, no placebo"
         return Control({}, "none", f"no control: {missing}")
     return Control(min(large, key=lambda rows: table.read(rows, list(rows), attacked=True).value), "placebo")
-
-
-def permuted(facts: Sequence[Fact], seed: int) -> tuple[Fact, ...]:
-    """Facts whose answers are those of other facts of the same attribute; none keeps its own answer.
-
-    An attribute that cannot be permuted so is left out: fewer than eight facts, or one answer in more than half
-    of them. Perturbed answers are dropped. Probes of a form swap with probes of that form and place.
-    """
-    by_shape: dict[tuple[str, tuple[str, ...]], list[Fact]] = {}
-    for fact in facts:
-        by_shape.setdefault((fact.attribute, tuple(probe.form for probe in fact.probes)), []).append(fact)
-    return tuple(new for (attribute, _), group in by_shape.items() for new in _swap(group, derive(seed, attribute)))
-
-
-def _swap(group: Sequence[Fact], seed: int) -> list[Fact]:
-    """Sort by answer (answers in random order) and rotate by the commonest answer's count: nobody meets his own."""
-    counts = Counter(_answer(fact) for fact in group)
-    most = max(counts.values())
-    if len(group) < LEAST_ROWS or 2 * most > len(group):
-        return []
-    order = sorted(group, key=lambda fact: (derive(seed, "answer", _answer(fact)), derive(seed, "fact", fact.id)))
-    givers = order[most:] + order[:most]
-    return [_with_answers(fact, giver) for fact, giver in zip(order, givers, strict=True)]
-
-
-def _answer(fact: Fact) -> str:
-    return " ".join(fact.probes[0].answer.split()).casefold() if fact.probes else ""
-
-
-def _with_answers(fact: Fact, giver: Fact) -> Fact:
-    pairs = zip(fact.probes, giver.probes, strict=True)
-    return replace(fact, probes=tuple(replace(mine, answer=other.answer, perturbed=()) for mine, other in pairs))
 
 
 def gain(row: Trajectories, points: Sequence[str]) -> float:

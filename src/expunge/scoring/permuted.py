@@ -22,7 +22,8 @@ def permuted_answers(facts: Sequence[Fact], seed: int, *, shift: int = 1, least:
     in a seeded circle with equal ones side by side, and each fact takes the one ``shift`` places on, a place being
     as wide as the commonest answer: ``shift`` and ``−shift`` are inverse to each other. A probe whose answer is not
     a property of the subject alone (a choice letter, a document without prompt) is left out.
-    :class:`InputError` with fewer than ``least`` rows of a form in an attribute, or where one answer fills more than half.
+    :class:`InputError` with fewer than ``least`` rows of a form in an attribute, or where one answer fills more than
+    half.
     """
     movable = [replace(fact, probes=_movable(fact)) for fact in facts]
     groups: defaultdict[_Kind, list[int]] = defaultdict(list)
