@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -148,14 +149,35 @@ def test_full_disk(call: Call, forget: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert "disk is full" in call(*words, code=2).stderr
 
 
-def test_interrupted_unlearning(forget: str, tmp_path: Path) -> None:
-    words = ["unlearn", "--model", "tiny", "--forget", forget, "--steps", "100000", "-o", "out"]
-    child = subprocess.Popen([sys.executable, "-m", "expunge", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+@contextmanager
+def started(words: list[str], cwd: Path) -> Iterator["subprocess.Popen[str]"]:
+    """The command in a process of its own that Ctrl-C reaches even where the tests run in the background."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "expunge", *words],
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def assert_interrupted(child: "subprocess.Popen[str]") -> None:
     child.send_signal(signal.SIGINT)
     said = child.communicate(timeout=60)[1]
     assert child.returncode == 130
     assert "interrupted" in said and "Traceback" not in said
+
+
+def test_interrupted_unlearning(forget: str, tmp_path: Path) -> None:
+    words = ["unlearn", "--model", "tiny", "--forget", forget, "--steps", "100000", "-o", "out"]
+    with started(words, tmp_path) as child:
+        time.sleep(6)
+        assert_interrupted(child)
     assert [path.name for path in tmp_path.iterdir()] == ["forget.jsonl"]
 
 
@@ -170,14 +192,11 @@ def test_interrupted_study(tmp_path: Path) -> None:
         "-o",
         "study",
     ]
-    child = subprocess.Popen([sys.executable, "-m", "expunge", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert child.stderr is not None
-    while "start" not in (line := child.stderr.readline()) or "teach" not in line:
-        assert line, "the study ended before it was interrupted"
-    time.sleep(1)
-    child.send_signal(signal.SIGINT)
-    said = child.communicate(timeout=60)[1]
-    assert child.returncode == 130
-    assert "interrupted" in said and "Traceback" not in said
+    with started(words, tmp_path) as child:
+        assert child.stderr is not None
+        while "start" not in (line := child.stderr.readline()) or "teach" not in line:
+            assert line, "the study ended before it was interrupted"
+        time.sleep(1)
+        assert_interrupted(child)
     cells = list((tmp_path / "study" / "cells").iterdir())
     assert cells and all((cell / "record.json").is_file() for cell in cells)

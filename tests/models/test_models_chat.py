@@ -213,7 +213,7 @@ def test_decode_returns_the_text_without_special_tokens(tokenizer):
 
 
 def test_bad_choices_are_named():
-    with pytest.raises(InputError, match="unknown template 'shouted'; known: chat, plain, bare"):
+    with pytest.raises(InputError, match="unknown template 'shouted'; known: chat, plain, short, bare"):
         Encoder(tiny.byte_tokenizer(), "shouted")
     with pytest.raises(InputError, match="no chat template"):
         Encoder(tiny.byte_tokenizer(), "chat")

@@ -72,7 +72,7 @@ def test_bad_overrides(override: str) -> None:
         ({"methods": ["npo", "npo"]}, "the label 'npo' twice"),
         ({"methods": []}, "has no methods"),
         ({"seeds": [1, 1]}, "seeds must differ"),
-        ({"threads": 0}, "threads at least 1"),
+        ({"threads": -1}, "threads must be at least 0"),
         ({"model": None}, "needs the key 'model'"),
         ({"knowledge": "known"}, "choose a pretrained model"),
         ({"teach": []}, None),
