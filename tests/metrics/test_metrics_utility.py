@@ -91,6 +91,16 @@ def test_nothing_to_measure_is_refused() -> None:
         baseline(tiny().view(), tiny().encoder, facts(0, 2), (), measure_generation=False)
 
 
+def test_a_document_is_asked_by_its_continuation_and_not_contrasted() -> None:
+    loaded = tiny()
+    text = Fact("text", "text", (Probe("", "one two three four five six seven eight", "passage"),))
+    found = gather(loaded.view(), loaded.encoder, (*facts(0, 10), text), needs=("scores", "generations", "contrasts"))
+    assert found.scores is not None and found.generations is not None and found.contrasts is not None
+    assert found.scores[-1].probe == Probe("one two three four", "five six seven eight", "continuation")
+    assert found.generations[-1] is not None
+    assert {item.fact.id for item in found.contrasts} == {fact.id for fact in facts(0, 10)}
+
+
 def test_gathered_evidence_feeds_every_metric() -> None:
     loaded, other = tiny(), moved()
     needs = ("scores", "generations", "divergences", "contrasts")

@@ -12,7 +12,7 @@ from expunge.registry import build
 from expunge.scoring.contrast import Contrast, contrast
 from expunge.scoring.divergence import kl_by_row
 from expunge.scoring.generate import generate
-from expunge.scoring.probes import ProbeScore, ask, score_asked
+from expunge.scoring.probes import ProbeScore, ask, asking_forms, score_asked
 
 SPARE_TOKENS = 8
 
@@ -30,10 +30,11 @@ def gather(
 ) -> Evidence:
     """Score, generate, compare with ``original`` and contrast, as far as ``needs`` asks and the facts allow.
 
-    ``contrasted`` are the facts to contrast where they are not all of ``facts`` (V, say). What cannot be gathered is
-    left out with its reason; metrics then say so.
+    Without ``forms`` every question is asked, and documents by their continuation. ``contrasted`` are the facts to
+    contrast where they are not all of ``facts`` (V, say). What cannot be gathered is left out with its reason; metrics
+    then say so.
     """
-    asked = ask(facts, encoder, forms)
+    asked = ask(facts, encoder, forms or asking_forms(facts))
     scores = score_asked(view, asked)
     texts = _texts(view, encoder, scores) if "generations" in needs else None
     wanted = "divergences" in needs and original is not None

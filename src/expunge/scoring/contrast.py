@@ -33,11 +33,14 @@ def contrast(
     """Rank true answers by mean label log-probability against ``rivals`` answers of the same attribute and form.
 
     Rivals come in pairs of inverse permutations, so a model whose preference among answers does not depend on the
-    subject wins exactly half of the comparisons, whatever that preference is. One scoring pass.
+    subject wins exactly half of the comparisons, whatever that preference is. One scoring pass. Documents are left out.
     :class:`InputError` as :func:`permuted_answers`, and when ``rivals`` is not a positive even number.
     """
     if rivals < 2 or rivals % 2:
         raise InputError(f"rivals is {rivals}; it must be a positive even number.")
+    facts = [fact for fact in facts if any(probe.prompt for probe in fact.probes)]
+    if not facts:
+        raise InputError("no fact asks anything, so there are no answers to permute; give prompts.")
     shifts = [sign * step for step in range(1, rivals // 2 + 1) for sign in (1, -1)]
     permuted = [fact for shift in shifts for fact in permuted_answers(facts, seed, shift=shift, least=rivals + 1)]
     true, rival = ask(facts, encoder, forms), ask(permuted, encoder, forms)

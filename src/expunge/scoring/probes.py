@@ -42,6 +42,11 @@ def ask(facts: Sequence[Fact], encoder: Encoder, forms: Sequence[str] | None = N
     return [Asked(fact, probe, row) for (fact, probe), row in zip(pairs, rows, strict=True)]
 
 
+def asking_forms(facts: Sequence[Fact]) -> tuple[str, ...]:
+    """The forms of all probes that ask something, in order of appearance; ``qa`` where none does."""
+    return tuple(dict.fromkeys(probe.form for fact in facts for probe in fact.probes if probe.prompt)) or ("qa",)
+
+
 def score_asked(view: View, asked: Sequence[Asked], *, max_tokens: int = 4096) -> list[ProbeScore]:
     """Scores of already encoded probes, in input order, in one pass."""
     scores = score(view, [item.row for item in asked], max_tokens=max_tokens)
