@@ -17,6 +17,8 @@ from expunge.study.store import Store
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Finished = list[tuple[str, str | None]]
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""For glibc: a step frees its gradients and the next needs as much again; fresh pages cost more than the sums."""
 
 
 class Executor(Protocol):
@@ -125,6 +127,7 @@ class Workers:
     def _spawn(self) -> "subprocess.Popen[str]":
         """A new worker; its standard error goes to the study's log."""
         threads = {name: str(self.threads) for name in THREAD_VARIABLES}
+        defaults = {**KEPT_MEMORY, **os.environ}
         arguments = [str(self.store.root), str(self.threads), *map(str, self.plugins)]
         return subprocess.Popen(
             [sys.executable, "-m", "expunge.study.worker", *arguments],
@@ -132,7 +135,7 @@ class Workers:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**defaults, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,
         )
 
