@@ -1,12 +1,16 @@
 """The commands are the verbs: same names, same arguments; and each has a line of help."""
 
 import inspect
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from expunge import api
+from expunge.api.studying import Ran
 from expunge.cli.app import build
+from expunge.core.errors import InconclusiveError, ThresholdError
 
 COMMANDS = {command.name: command for command in build().registered_commands}
 # What a person at a terminal cannot or need not say.
@@ -40,3 +44,19 @@ def test_help(name: str) -> None:
     result = CliRunner().invoke(build(), [name, "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize(("error", "code"), [(ThresholdError, 3), (InconclusiveError, 4)])
+def test_a_requirement_decides_the_exit_code(error: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def finished(*_: Any, require: list[str], **__: Any) -> Ran:
+        asked.extend(require)
+        return Ran(Path("study"), {}, {"worlds": []}, Path("study/report.html"), error("people, NPO: it falls short."))
+
+    monkeypatch.setattr(api, "run", finished)
+    words = ["run", "recipe.yaml", "--require", "forgotten", "--require", "utility>=0.9"]
+    result = CliRunner().invoke(build(), words)
+    assert result.exit_code == code and asked == ["forgotten", "utility>=0.9"]
+    assert "report: study/report.html" in result.stdout, "what was found is shown before it is judged"
+    assert result.stderr == "expunge: people, NPO: it falls short.\n"
