@@ -82,6 +82,7 @@ def test_entry_has_exactly_the_schema_and_is_json():
             "utility_before",
             "utility_after",
             "t_recall",
+            "speed",
             "attacks",
             "winning_attack",
             "forget_metrics",
@@ -251,4 +252,5 @@ def test_placebo_speed_comes_from_the_placebo_trajectories():
     for row, top in zip(taught, (0.3, 1.0), strict=True):
         row.t_recall_P[:] = np.linspace(0, top, 11)
     method, _ = _of([*rows, *taught], replace(PASSED, placebo_speeds={}))
+    assert method["speed"] == pytest.approx(0.3)
     assert any("0.30 of the control's speed" in reason for reason in method["reasons"])

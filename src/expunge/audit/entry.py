@@ -151,7 +151,8 @@ class WorldEntry:
             "utility_after": measured(np.concatenate([row.utility_P[pair] for row, pair in chosen]))
             if self.world.utility_known
             else None,
-            "t_recall": None if math.isnan(t_recall) else t_recall,
+            "t_recall": _known(t_recall),
+            "speed": _known(self._speed(label)),
             "attacks": [row.as_dict() for row in attacks],
             "winning_attack": winner(attacks),
             "forget_metrics": dict(self.world.forget_metrics.get(label, {})),
@@ -161,6 +162,10 @@ class WorldEntry:
 def _best(t_recall_P: Floats) -> float:
     known = t_recall_P[~np.isnan(t_recall_P)]
     return float(known.max()) if known.size else math.nan
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _json(found: Interval | None) -> dict[str, float] | None:

@@ -97,6 +97,7 @@ def _method(node: Node) -> Method:
         attacks=tuple(map(_attack, node.nodes("attacks"))) if node.get("attacks") else (),
         winner=won["attack"] if won else None,
         lead=float(won["lead"]) if won else 0.0,
+        speed=_number(node.get("speed")),
         recovered=tuple(map(_recovered, node.nodes("recovered"))) if node.get("recovered") else (),
     )
 

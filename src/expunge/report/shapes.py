@@ -60,7 +60,10 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One unlearned model and the audit's findings about it; shares and utilities are 0–1."""
+    """One unlearned model and the audit's findings about it; shares and utilities are 0–1.
+
+    ``speed`` is how fast it learns facts that are new to it, the control being 1.
+    """
 
     label: str
     verdict: str
@@ -77,6 +80,7 @@ class Method:
     forget_metrics: Mapping[str, Interval]
     attacks: tuple[AttackRow, ...] = ()
     winner: str | None = None
+    speed: float | None = None
     lead: float = 0.0
     recovered: tuple[Recovered, ...] = ()
 

@@ -38,6 +38,7 @@ COLUMNS = (
     Column("control_before", "Control before", "share"),
     Column("utility_after", "Utility after the attack", "ratio"),
     Column("t_recall", "Attacker's own half learned", "share"),
+    Column("speed", "Learns new facts (control = 1)", "ratio"),
     Column("worst_points", "Worst points (source/access/rate/steps)"),
     Column("usability", "Usability"),
     Column("replicates", "Replicates", "count"),
@@ -45,7 +46,7 @@ COLUMNS = (
     Column("reasons", "Reasons"),
 )
 MAIN = tuple(column for column in COLUMNS if column.main)
-DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:14]))
+DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:15]))
 
 
 def rows(study: Study) -> list[Row]:
@@ -83,6 +84,7 @@ def _method(world: World, method: Method, index: int) -> Row:
         "utility": method.utility_before,
         "utility_after": method.utility_after,
         "t_recall": method.t_recall,
+        "speed": method.speed,
         "worst_points": ", ".join(dict.fromkeys(method.worst_points)),
         "reasons": " ".join(method.reasons),
     }
