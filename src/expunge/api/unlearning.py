@@ -1,13 +1,13 @@
 """The verb ``unlearn``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge.api.memory import Memory, check_out, remember
 from expunge.api.reference import SAMPLES
-from expunge.core.files import whole_folder
+from expunge.api.spreading import Spread, spread
 from expunge.core.seeds import derive
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ def unlearn(
     batch_size: int | None = None,
     max_kl: float | None = None,
     seed: int = 0,
+    nproc: int | None = None,
+    gather: str = "fp32",
+    activation_checkpointing: bool = False,
+    cpu_offload: bool = False,
     progress: bool = False,
+    announce: Callable[[str], None] | None = None,
     **train: Any,
 ) -> Unlearned:
     """Make ``model`` forget the facts of ``forget`` and write the result to the folder ``out``.
@@ -56,6 +61,10 @@ def unlearn(
     ``max_kl`` and ``train`` are fields of :class:`expunge.training.config.TrainConfig`. ``out`` is an ordinary
     Hugging Face folder and appears only when it is whole.
 
+    Where torchrun started several processes, each calls this, and one model is spread over them (docs/distribution.md):
+    ``nproc``, if given, is how many there must be, ``gather`` the type in which blocks are put together to compute;
+    ``announce`` is called with the memory plan before the model is loaded, and with what was used.
+
     Raises :class:`InputError` for input that cannot be used, before the model is loaded wherever possible.
     """
     from expunge.knowledge.encode import check_lengths
@@ -63,15 +72,20 @@ def unlearn(
 
     target = Path(out)
     given = {"lr": lr, "steps": steps, "batch_size": batch_size, "max_kl": max_kl, **train}
+    if gather == "bf16":
+        given = {"precision": "bf16", **given}
     spec = _spec(method, {key: value for key, value in given.items() if value is not None})
     facts, kept = _read(Path(forget), Path(retain) if retain is not None else None)
     check_out(target, model)
-    loaded = load(model, template=template)
-    check_lengths((*facts, *kept), loaded.encoder)
-    memory, notes = _sets(loaded, facts, kept, str(model), template, seed)
-    result = _train(loaded, spec, memory, seed, progress)
-    details = {"method": spec.as_dict(), "steps": result.steps, "stopped": result.stopped}
-    _write(target, loaded, result, memory, details)
+    with spread(spec, nproc, gather, activation_checkpointing, cpu_offload, announce) as processes:
+        processes.announce(model)
+        loaded = load(model, template=template)
+        check_lengths((*facts, *kept), loaded.encoder)
+        memory, notes = processes.agreed(lambda: _sets(loaded, facts, kept, str(model), template, seed))
+        processes.shard(loaded)
+        result = _train(loaded, spec, memory, seed, progress)
+        details = {"method": spec.as_dict(), "steps": result.steps, "stopped": result.stopped, **processes.used()}
+        _write(target, loaded, result, memory, details, processes)
     return Unlearned(target, result.steps, result.stopped, notes)
 
 
@@ -133,11 +147,15 @@ def _train(loaded: "LoadedModel", spec: "MethodSpec", memory: Memory, seed: int,
 
 
 def _write(
-    target: Path, loaded: "LoadedModel", result: "TrainResult", memory: Memory, details: Mapping[str, Any]
+    target: Path,
+    loaded: "LoadedModel",
+    result: "TrainResult",
+    memory: Memory,
+    details: Mapping[str, Any],
+    processes: Spread,
 ) -> None:
     """Model, card and knowledge in one folder that is either whole or absent."""
-    from expunge.models.save import save
-
-    with whole_folder(target) as draft:
-        save(loaded, draft, model=result.model)
-        remember(draft, memory, details)
+    with processes.folder(target) as draft:
+        processes.save(loaded, draft, result.model)
+        if processes.leads:
+            remember(draft, memory, details)

@@ -16,10 +16,10 @@ def fingerprint(model: Any) -> str:
 
     Equal before saving and after loading. Device and training mode do not matter.
     """
-    digest = hashlib.sha256(canonical_json(_plain(model.config.to_dict())).encode())
+    digest = hashlib.sha256(canonical_json(plain_config(model.config.to_dict())).encode())
     for name, tensor in sorted(_tensors(model).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_bytes(tensor))
+        digest.update(tensor_bytes(tensor))
     return digest.hexdigest()
 
 
@@ -30,17 +30,17 @@ def _tensors(model: Any) -> dict[str, torch.Tensor]:
     return named | {name: buffer for name, buffer in model.named_buffers() if name in saved}
 
 
-def _bytes(tensor: torch.Tensor) -> Any:
+def tensor_bytes(tensor: torch.Tensor) -> Any:
     """The raw bytes of a tensor, without a copy where it already lies in CPU memory."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy()
 
 
-def _plain(config: Any) -> Any:
+def plain_config(config: Any) -> Any:
     """The config without incidental keys and without ``None``, with text where JSON has no word for a value."""
     if isinstance(config, dict):
-        kept = {str(key): _plain(value) for key, value in config.items() if key not in INCIDENTAL}
+        kept = {str(key): plain_config(value) for key, value in config.items() if key not in INCIDENTAL}
         return {key: value for key, value in kept.items() if value is not None}
     if isinstance(config, list | tuple):
-        return [_plain(item) for item in config]
+        return [plain_config(item) for item in config]
     return config if isinstance(config, str | int | float | bool | None) else str(config)

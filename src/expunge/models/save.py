@@ -25,16 +25,16 @@ def save(loaded: LoadedModel, folder: Path, *, model: Any = None, provenance: Ma
     subject, folder = loaded.model if model is None else model, Path(folder)
     if hasattr(subject, "peft_config") or any(".lora_" in name for name, _ in subject.named_parameters()):
         raise InputError("the model still carries an adapter; merge it before saving.")
-    _check_target(folder)
+    check_target(folder)
     mark = fingerprint(subject)
     with whole_folder(folder) as draft, quiet():
         subject.save_pretrained(draft)
         loaded.tokenizer.save_pretrained(draft)
-        write_json(draft / CARD, _card(loaded, mark) | dict(provenance or {}))
+        write_json(draft / CARD, card_of(loaded, mark) | dict(provenance or {}))
     return mark
 
 
-def _card(loaded: LoadedModel, mark: str) -> dict[str, Any]:
+def card_of(loaded: LoadedModel, mark: str) -> dict[str, Any]:
     """What ``expunge.json`` says of a model."""
     return {
         "schema": SCHEMA,
@@ -46,7 +46,7 @@ def _card(loaded: LoadedModel, mark: str) -> dict[str, Any]:
     }
 
 
-def _check_target(folder: Path) -> None:
+def check_target(folder: Path) -> None:
     """Replace nothing but a model."""
     if folder.is_file():
         raise InputError(f"{folder} is a file; choose a folder.")

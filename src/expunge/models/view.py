@@ -6,6 +6,7 @@ E experts. The token at position t is predicted from position t − 1, so N posi
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +26,10 @@ AFTER_HEAD: Mapping[str, Callable[[Tensor, float], Tensor]] = {
     "logits_scaling": lambda logits, scale: logits / scale,  # Granite
     "logit_scale": lambda logits, scale: logits * scale,  # Cohere
 }
+
+
+WHOLE = "run_whole"
+"""A model that is spread over processes has a method of this name, which runs a pass with its parts in reach."""
 
 
 class _Stopped(Exception):
@@ -74,6 +79,20 @@ class View:
         ``stop_after`` nothing is computed: then there are no logits, whatever ``logits`` says.
         """
         _check_reach(hidden, final_hidden, stop_after)
+        run = partial(self._pass, batch, logits, hidden, final_hidden, router, stop_after)
+        whole = getattr(self.anatomy.model, WHOLE, None)
+        outputs: Outputs = run() if whole is None else whole(run)[0]
+        return outputs
+
+    def _pass(
+        self,
+        batch: Batch,
+        logits: bool,
+        hidden: Sequence[int],
+        final_hidden: bool,
+        router: bool,
+        stop_after: int | None,
+    ) -> Outputs:
         mask_BT = batch.labels_BT[:, 1:]
         seen: dict[int, Tensor] = {}
         routed: dict[int, Tensor] = {}

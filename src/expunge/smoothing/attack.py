@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from expunge.core.errors import InputError
+from expunge.distributed.shards import locals_of
 from expunge.smoothing.base import Grads, Problem, add_
 
 
@@ -18,11 +19,11 @@ def attack(problem: Problem, steps: int, lr: float) -> Iterator[tuple[int, Grads
     delta: Grads = {}
     for step in range(1, steps + 1):
         signs = problem.attack_grad(at=delta or None)
-        torch._foreach_sign_(list(signs.values()))
+        torch._foreach_sign_(locals_of(signs.values()))
         if delta:
             add_(delta, signs, -lr)
         else:
-            torch._foreach_mul_(list(signs.values()), -lr)
+            torch._foreach_mul_(locals_of(signs.values()), -lr)
             delta = signs
         yield step, delta
 

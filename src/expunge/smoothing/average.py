@@ -10,6 +10,7 @@ from torch import Tensor
 
 from expunge import registry
 from expunge.core.errors import InputError
+from expunge.distributed.shards import locals_of
 from expunge.smoothing.base import Grads, Problem, Smoother, SmoothingState
 
 COUNT, MEAN = "count", "mean/"
@@ -74,14 +75,14 @@ class WeightAverage(Smoother):
         if count == 1:
             state.update({MEAN + name: weight.clone() for name, weight in live.items()})
         else:
-            torch._foreach_lerp_(_means(live, state), list(live.values()), self.share(count))
+            torch._foreach_lerp_(locals_of(_means(live, state)), locals_of(live.values()), self.share(count))
         state[COUNT] = torch.tensor(count)
 
     def finish(self, weights: Mapping[str, Tensor], state: SmoothingState) -> None:
         """Put the average into the model, where there is one."""
         if COUNT in state:
             live = {name: weight.detach() for name, weight in weights.items()}
-            torch._foreach_copy_(list(live.values()), _means(live, state))
+            torch._foreach_copy_(locals_of(live.values()), locals_of(_means(live, state)))
 
 
 def _means(live: Mapping[str, Tensor], state: SmoothingState) -> list[Tensor]:

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from expunge.distributed.shards import any_sharded, locals_of, summed
 from expunge.models.rows import Batch
 
 Grads = dict[str, Tensor]
@@ -110,19 +111,19 @@ class Smoother:
 
 
 def global_norm(tensors: Mapping[str, Tensor]) -> Tensor:
-    """The one L2 norm over all tensors, fp32 scalar; the tensors are fp32."""
-    norms = torch.stack(torch._foreach_norm(list(tensors.values())))
+    """The one L2 norm over all tensors and ranks, fp32 scalar; the tensors are fp32."""
+    norms = torch.stack(torch._foreach_norm(locals_of(tensors.values())))
     norm: Tensor = torch.linalg.vector_norm(norms)
-    return norm
+    return summed(norm.square(), tensors.values()).sqrt() if any_sharded(tensors.values()) else norm
 
 
 def scale_(tensors: Grads, length: float, eps: float = 1e-12) -> Grads:
     """``tensors`` scaled in place to the global norm ``length``; zeros stay zeros, as ``eps`` is in the denominator."""
-    torch._foreach_mul_(list(tensors.values()), length / (float(global_norm(tensors)) + eps))
+    torch._foreach_mul_(locals_of(tensors.values()), length / (float(global_norm(tensors)) + eps))
     return tensors
 
 
 def add_(total: Grads, more: Mapping[str, Tensor], factor: float = 1.0) -> Grads:
     """``total + factor · more`` by name, in place."""
-    torch._foreach_add_(list(total.values()), [more[name] for name in total], alpha=factor)
+    torch._foreach_add_(locals_of(total.values()), locals_of(more[name] for name in total), alpha=factor)
     return total

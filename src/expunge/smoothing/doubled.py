@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 
+from expunge.distributed.shards import locals_of
 from expunge.registry import smoother
 from expunge.smoothing.base import Grads, Problem, Smoother
 
@@ -25,5 +26,5 @@ class Doubled(Smoother):
     def gradient(self, problem: Problem) -> Grads:
         """Twice the plain gradient."""
         grads = problem.grad()
-        torch._foreach_mul_(list(grads.values()), 2)
+        torch._foreach_mul_(locals_of(grads.values()), 2)
         return grads

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from expunge.core.errors import InputError
+from expunge.distributed.shards import locals_of
 from expunge.registry import smoother
 from expunge.smoothing.base import Grads, Problem, Smoother, add_, global_norm
 
@@ -52,5 +53,5 @@ class GradientPenalty(Smoother):
 
 
 def _times_(tensors: Grads, factor: float) -> Grads:
-    torch._foreach_mul_(list(tensors.values()), factor)
+    torch._foreach_mul_(locals_of(tensors.values()), factor)
     return tensors

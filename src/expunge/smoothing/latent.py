@@ -90,7 +90,9 @@ class Deltas:
         """``hidden + δ``, where δ is to find its gradient; a batch that is new starts at 0."""
         key = self._key()
         if key not in self.by_batch:
-            self.by_batch[key] = torch.zeros_like(hidden_BTD, dtype=torch.float32)
+            self.by_batch[key] = torch.zeros_like(
+                hidden_BTD, dtype=torch.promote_types(hidden_BTD.dtype, torch.float32)
+            )
         delta_BTD = self.by_batch[key].requires_grad_()
         return hidden_BTD + delta_BTD.to(hidden_BTD.dtype)
 

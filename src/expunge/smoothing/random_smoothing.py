@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from expunge.core.errors import InputError
+from expunge.distributed.shards import locals_of
 from expunge.registry import smoother
 from expunge.smoothing.base import Grads, Problem, Smoother, add_
 from expunge.smoothing.noise import gaussian
@@ -45,10 +46,10 @@ class RandomSmoothing(Smoother):
         total = self._at_draw(problem, 0)
         for draw in range(1, self.draws):
             add_(total, self._at_draw(problem, draw))
-        torch._foreach_mul_(list(total.values()), 1 / self.draws)
+        torch._foreach_mul_(locals_of(total.values()), 1 / self.draws)
         return total
 
     def _at_draw(self, problem: Problem, draw: int) -> Grads:
         noise = gaussian(problem, draw)
-        torch._foreach_mul_(list(noise.values()), self.sigma)
+        torch._foreach_mul_(locals_of(noise.values()), self.sigma)
         return problem.grad(at=noise)

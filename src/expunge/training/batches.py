@@ -22,7 +22,18 @@ class AbsentStream(KeyError):
 
 
 class MicroBatch(dict[str, Batch]):
-    """The streams of one forward pass. Asking for a stream with no row in it raises :class:`AbsentStream`."""
+    """The streams of one forward pass. Asking for a stream with no row in it raises :class:`AbsentStream`.
+
+    On several ranks, ``idle`` are the streams whose only row here is a filler, and ``blind`` those that have a filler
+    on some rank.
+    """
+
+    idle: frozenset[str] = frozenset()
+    blind: frozenset[str] = frozenset()
+
+    def without(self, stream: str) -> "MicroBatch":
+        """The other streams."""
+        return MicroBatch({name: batch for name, batch in self.items() if name != stream})
 
     def __missing__(self, stream: str) -> Batch:
         """No row of ``stream`` fell in this micro-batch."""

@@ -52,7 +52,8 @@ class StreamGauge:
     def routing_E(self, stream: str, layer: int) -> Tensor:
         """See :meth:`expunge.scopes.base.Gauge.routing_E`."""
         total, count = None, 0
-        for batch, outputs in measured(self.view, self._rows(stream), self.precision, logits=False, router=True):
+        rows, asked = self._rows(stream), {"everywhere": True, "logits": False, "router": True}
+        for batch, outputs in measured(self.view, rows, self.precision, **asked):
             if layer not in outputs.router:
                 raise InputError(f"layer {layer} has no router; choose a mixture-of-experts layer.")
             chosen_ME = outputs.router[layer][batch.attention_BT.bool()]
@@ -64,7 +65,8 @@ class StreamGauge:
     def routing(self, stream: str) -> dict[int, Tensor]:
         """See :meth:`expunge.scopes.base.Gauge.routing`."""
         rows, totals = self._rows(stream), dict[int, Tensor]()
-        for batch, outputs in measured(self.view, rows, self.precision, logits=False, router=True):
+        asked = {"everywhere": True, "logits": False, "router": True}
+        for batch, outputs in measured(self.view, rows, self.precision, **asked):
             real_BT1 = batch.attention_BT[..., None]
             for layer, chosen_BTE in outputs.router.items():
                 total_E = ((chosen_BTE * real_BT1).sum(1) / real_BT1.sum(1)).sum(0)

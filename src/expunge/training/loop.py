@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
+from expunge.distributed.sharding import check_precision, ranks_of, sharding_of
 from expunge.models.rows import Row
 from expunge.models.view import View
 from expunge.objectives.base import Objective
 from expunge.scopes.all import AllWeights
-from expunge.scopes.base import Scope, prepared
+from expunge.scopes.base import Scope
 from expunge.smoothing.base import Smoother
 from expunge.training.batches import Plan
 from expunge.training.checkpoint import Checkpoints
@@ -26,6 +27,7 @@ from expunge.training.precision import Precision, resolve
 from expunge.training.references import References
 from expunge.training.resume import checkpoints_of, resume, state_of
 from expunge.training.run import Run
+from expunge.training.scoping import scoped
 from expunge.training.stopping import Budget, Stopper, with_budget
 
 Callback = Callable[[int, View], None]
@@ -74,7 +76,8 @@ def train(
     ``log.jsonl`` and checkpoints; when it holds a checkpoint of the same run, the run continues from there and ends in
     the same weights, bit for bit in float32 on a CPU. ``callback(step, view)`` is called after each step in
     ``callback_steps`` (0: before the first; none given: after every step), with the model in evaluation mode; it
-    cannot change the training.
+    cannot change the training. A model that is spread over ranks (:func:`expunge.distributed.sharding.shard`) is
+    trained by all of them together, each on its share of the rows; all give the same arguments and get one result.
 
     Raises :class:`InputError` on a missing or empty stream, :class:`Diverged` on NaN or Inf, and
     :class:`NothingMoved` when the first step changes no weight.
@@ -85,16 +88,19 @@ def train(
     read = tuple(dict.fromkeys((*objective.needs().streams, *smoother.streams())))
     needed = _needed(streams, (*read, *needs.references, *scope.streams()))
     precision = resolve(config.precision, view.device)
+    check_precision(view.model, precision)
+    _check_recomputing(view, smoother)
     refs = (references or References(view)).complete(view, needed, needs, precision)
     gauge = StreamGauge(view, needed, precision)
     was_training = view.model.training
-    with prepared(scope, view.model, derive(config.seed, "scope"), gauge) as ready:
+    with scoped(scope, view.model, derive(config.seed, "scope"), gauge) as ready:
         reference_seconds = time.perf_counter() - began
         live = view if ready.model is view.model else View(ready.model, view.pad_id)
         plan = Plan({name: needed[name] for name in read}, config.batch_size, config.seed)
         run = Run(live, ready, plan, objective, smoother, refs, config, precision)
         store = checkpoints_of(folder, run, scope, needed)
-        log = RunLog(folder, run.total, progress)
+        leads = ranks_of(view.model).leads
+        log = RunLog(folder if leads else None, run.total, progress and leads)
         kept = budget or Budget(needed.get("retain", ()), refs)
         measured = (needed[plan.anchor], kept.rows, kept.references, precision)
         stopper = Stopper(config, ready.weights, *measured, run.smoothing_state)
@@ -107,6 +113,13 @@ def train(
     return TrainResult(
         run.step, tuple(run.losses), run.tokens, stopped, view.model, precision, seconds, reference_seconds
     )
+
+
+def _check_recomputing(view: View, smoother: Smoother) -> None:
+    """A block that is computed again in the backward pass would meet another batch's perturbation."""
+    found = sharding_of(view.model)
+    if found and found.layout.activation_checkpointing and smoother.family == "activations":
+        raise InputError("a smoother on activations cannot run with activation checkpointing; leave one of them out.")
 
 
 @dataclass(frozen=True)

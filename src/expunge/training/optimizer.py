@@ -9,6 +9,7 @@ from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from expunge.distributed.shards import locals_of
 from expunge.scopes.base import Prepared
 from expunge.training.config import TrainConfig
 
@@ -69,7 +70,7 @@ def scheduler_of(optimizer: Optimizer, config: TrainConfig, total: int, start: i
 def clip_(grads: Mapping[str, Tensor], norm: float, limit: float | None) -> None:
     """Scale ``grads`` in place so that their global L2 norm, now ``norm``, is at most ``limit``."""
     if limit is not None and norm > limit:
-        torch._foreach_mul_(list(grads.values()), limit / norm)
+        torch._foreach_mul_(locals_of(grads.values()), limit / norm)
 
 
 def decay_(prepared: Prepared, amount: float) -> None:
@@ -82,4 +83,5 @@ def decay_(prepared: Prepared, amount: float) -> None:
     matrices = {name: weight.detach() for name, weight in prepared.weights.items() if weight.ndim >= 2}
     shrink = prepared.project(matrices)
     if shrink:
-        torch._foreach_add_([prepared.weights[name].detach() for name in shrink], list(shrink.values()), alpha=-amount)
+        weights = locals_of(prepared.weights[name].detach() for name in shrink)
+        torch._foreach_add_(weights, locals_of(shrink.values()), alpha=-amount)

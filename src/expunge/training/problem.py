@@ -1,6 +1,6 @@
 """The forget loss of one optimizer step, as smoothers see it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from expunge.core.errors import InputError
+from expunge.distributed.ranks import ALONE, Ranks
+from expunge.distributed.shards import any_sharded, locals_of
 from expunge.models.rows import Batch
 from expunge.scopes.base import unchanged
 from expunge.smoothing.base import ActivationPerturbation, Grads, WeightDelta, Where
@@ -45,6 +47,7 @@ class StepProblem:
     project: Callable[[dict[str, Tensor]], dict[str, Tensor]] = unchanged
     micros: Sequence[MicroBatch] = ()
     seed: int = 0
+    ranks: Ranks = ALONE
 
     @property
     def num_layers(self) -> int:
@@ -81,13 +84,17 @@ class StepProblem:
 
     def hidden_MD(self, stream: str, site: str) -> Tensor:
         """See :meth:`expunge.smoothing.base.Problem.hidden_MD`."""
+        if self.ranks.size > 1:
+            raise InputError("a smoother that reads single hidden states cannot run on several ranks; use one process.")
         return torch.cat(self._hidden(stream, (site,), lambda hidden_MD: hidden_MD)[site])
 
     def hidden_means(self, stream: str, sites: Sequence[str]) -> dict[str, Tensor]:
         """See :meth:`expunge.smoothing.base.Problem.hidden_means`."""
-        count = sum(int(micro[stream].attention_BT.sum()) for micro in self.micros if stream in micro)
+        own = [micro[stream] for micro in self.micros if stream in micro and stream not in micro.idle]
+        (count,) = self.ranks.sums([sum(int(batch.attention_BT.sum()) for batch in own)])
         sums = self._hidden(stream, sites, lambda hidden_MD: hidden_MD.sum(0))
-        return {site: torch.stack(parts).sum(0) / count for site, parts in sums.items()}
+        totals = {site: torch.stack(parts).sum(0) for site, parts in sums.items()}
+        return {site: self.ranks.total(total) / count for site, total in totals.items()}
 
     def _hidden(self, stream: str, sites: Sequence[str], reduce: Callable[[Tensor], Tensor]) -> dict[str, list[Tensor]]:
         """What ``reduce`` makes of the activations MD at each site, by micro-batch."""
@@ -105,8 +112,10 @@ class StepProblem:
             stack.enter_context(computing(self.precision, self.view.device))
             for site in sites:
                 stack.enter_context(self.view.perturb(site, recorder(site)))
-            for batch in (micro[stream] for micro in self.micros if stream in micro):
-                self.view.forward(batch, logits=False)
+            for micro in (micro for micro in self.micros if stream in micro):
+                self.view.forward(micro[stream], logits=False)
+                for parts in found.values() if stream in micro.idle else ():
+                    parts[-1].zero_()
         return found
 
     @contextmanager
@@ -124,6 +133,10 @@ class StepProblem:
     @contextmanager
     def _moved_to(self, at: WeightDelta) -> Iterator[Precision]:
         weights = {name: self.weights[name] for name in at}
+        if any_sharded(weights.values()):
+            with self._moved_in_place(weights, at) as precision:
+                yield precision
+            return
         originals = [weight.data for weight in weights.values()]
         shifted = self._moved(originals, at)
         precision = self._faithful(originals, shifted, list(at.values()))
@@ -136,35 +149,61 @@ class StepProblem:
             for weight, original in zip(weights.values(), originals, strict=True):
                 weight.data = original
 
+    @contextmanager
+    def _moved_in_place(self, weights: Mapping[str, Parameter], at: WeightDelta) -> Iterator[Precision]:
+        """FSDP2 gathers from storage of its own, so shards are overwritten and copied back: the same bits again."""
+        live, deltas = locals_of(weights.values()), locals_of(at.values())
+        originals = self._spared(weights, live)
+        torch._foreach_copy_(originals, live)
+        torch._foreach_add_(live, deltas)
+        try:
+            yield self._faithful(originals, live, deltas)
+        finally:
+            torch._foreach_copy_(live, originals)
+
     def _moved(self, originals: list[Tensor], at: WeightDelta) -> list[Tensor]:
         """weights + at, in the spare tensors."""
-        for name, original in zip(at, originals, strict=True):
-            if name not in self.spare:
-                self.spare[name] = torch.empty_like(original)
-        shifted = [self.spare[name] for name in at]
+        shifted = self._spared(at, originals)
         torch._foreach_copy_(shifted, originals)
         torch._foreach_add_(shifted, list(at.values()))
         return shifted
 
+    def _spared(self, names: Iterable[str], like: list[Tensor]) -> list[Tensor]:
+        """The spare tensors of these names, made where they are not there yet."""
+        for name, tensor in zip(names, like, strict=True):
+            if name not in self.spare:
+                self.spare[name] = torch.empty_like(tensor)
+        return [self.spare[name] for name in names]
+
     def _faithful(self, originals: list[Tensor], shifted: list[Tensor], wanted: list[Tensor]) -> Precision:
         """The precision of the perturbed pass: fp32 where bf16 would round the perturbation away."""
-        if self.precision == "bf16" and _cosine(originals, shifted, wanted, torch.bfloat16) >= LEAST_COSINE:
+        if self.precision == "bf16" and self._cosine(originals, shifted, wanted, torch.bfloat16) >= LEAST_COSINE:
             return "bf16"
-        if self.check and (found := _cosine(originals, shifted, wanted, torch.float32)) < LEAST_COSINE:
+        if self.check and (found := self._cosine(originals, shifted, wanted, torch.float32)) < LEAST_COSINE:
             raise InputError(
                 f"the weight perturbation is lost to rounding (cosine {found:.2f} with the one asked for); raise 'rho'."
             )
         return "fp32"
 
+    def _cosine(
+        self, originals: list[Tensor], shifted: list[Tensor], wanted: list[Tensor], dtype: torch.dtype
+    ) -> float:
+        """cos(realised, intended) over all tensors, the weights seen in ``dtype``; 1 for a zero perturbation."""
+        products = _products(originals, shifted, wanted, dtype)
+        if any_sharded(self.weights.values()):
+            products = self.ranks.sums(products)
+        dot, realised_square, wanted_square = products
+        if not wanted_square:
+            return 1.0
+        return float(dot / (realised_square * wanted_square) ** 0.5) if realised_square else 0.0
 
-def _cosine(originals: list[Tensor], shifted: list[Tensor], wanted: list[Tensor], dtype: torch.dtype) -> float:
-    """cos(realised, intended) over all tensors, the weights seen in ``dtype``; 1 for a zero perturbation."""
+
+def _products(originals: list[Tensor], shifted: list[Tensor], wanted: list[Tensor], dtype: torch.dtype) -> list[float]:
+    """realised · intended, ‖realised‖² and ‖intended‖², of the weights as ``dtype`` sees them."""
     dot = realised_square = wanted_square = 0.0
     for old, new, want in zip(originals, shifted, wanted, strict=True):
         realised = (new.to(dtype).to(new.dtype) - old.to(dtype).to(old.dtype)).flatten()
         dot += float(realised.dot(want.flatten()))
         realised_square += float(realised.dot(realised))
         wanted_square += float(want.flatten().dot(want.flatten()))
-    if not wanted_square:
-        return 1.0
-    return float(dot / (realised_square * wanted_square) ** 0.5) if realised_square else 0.0
+    return [dot, realised_square, wanted_square]

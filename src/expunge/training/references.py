@@ -11,7 +11,6 @@ Shapes: B rows, N label tokens of a batch, D hidden width, V vocabulary. Kinds:
 A method may fill streams from another model (its teacher): what is there already is not computed again.
 """
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from expunge.core.errors import InputError
+from expunge.distributed.rows import turns
+from expunge.distributed.sharding import check_precision, ranks_of
+from expunge.distributed.shards import frozen_copy, full
 from expunge.models.rows import Batch, Row
 from expunge.objectives.base import Needs
 from expunge.training.batches import by_length
@@ -99,8 +101,7 @@ class References:
         unique = _unique(stream, rows)
         if "final_hidden" in kinds:
             self.heads[stream] = self._head(view)
-        for kind in kinds:
-            self.values[stream, kind] = {}
+        found: Store = {(stream, kind): {} for kind in kinds}
         layers = [int(kind.partition(".")[2]) for kind in kinds if kind.startswith("hidden.")]
         to_the_end = len(layers) < len(kinds)
         asked: dict[str, Any] = {
@@ -113,15 +114,22 @@ class References:
         ):
             for kind in kinds:
                 parts = _CUTS[kind.partition(".")[0]](batch, outputs, kind)
-                self.values[stream, kind].update(zip(batch.keys, parts, strict=True))
+                found[stream, kind].update(zip(batch.keys, parts, strict=True))
+        self.values.update({key: _of_all(view, parts) for key, parts in found.items()})
 
     def _head(self, view: "View") -> torch.nn.Module:
         """A frozen copy of the unembedding; one serves all the streams that the same weights fill."""
-        weight = view.anatomy.head.weight
+        weight = full(view.anatomy.head.weight)  # type: ignore[arg-type]
         for head in self.heads.values():
             if torch.equal(head.weight, weight):  # type: ignore[arg-type]
                 return head
-        return copy.deepcopy(view.anatomy.head).requires_grad_(False)
+        return frozen_copy(view.anatomy.head)
+
+
+def _of_all(view: "View", parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What all ranks measured, by row key; it travels and stays on the CPU."""
+    ranks = ranks_of(view.model)
+    return parts if ranks.size == 1 else ranks.merged({key: part.cpu() for key, part in parts.items()})
 
 
 def _nll_sums(batch: Batch, outputs: "Outputs", kind: str) -> list[Tensor]:
@@ -149,19 +157,24 @@ def _check(kinds: Sequence[str]) -> None:
 
 
 def measured(
-    view: "View", rows: Sequence[Row], precision: Precision, **asked: Any
+    view: "View", rows: Sequence[Row], precision: Precision, *, everywhere: bool = False, **asked: Any
 ) -> Iterator[tuple[Batch, "Outputs"]]:
     """Forward passes over ``rows`` without gradient, in evaluation mode; the mode is put back afterwards.
 
-    ``asked`` is what :meth:`expunge.models.view.View.forward` is asked for; by default the logits.
+    Several ranks share the passes, and each is given its own; with ``everywhere`` each is given all. ``asked`` is
+    what :meth:`expunge.models.view.View.forward` is asked for; by default the logits.
     """
-    was_training = view.model.training
+    was_training, chunks = view.model.training, by_length(rows)
+    check_precision(view.model, precision)
+    dealt = [(chunk, True) for chunk in chunks] if everywhere else turns(chunks, ranks_of(view.model))
     view.model.eval()
     try:
         with torch.no_grad(), computing(precision, view.device):
-            for chunk in by_length(rows):
+            for chunk, own in dealt:
                 batch = view.collate(chunk)
-                yield batch, view.forward(batch, **asked)
+                outputs = view.forward(batch, **asked)
+                if own:
+                    yield batch, outputs
     finally:
         view.model.train(was_training)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.files import stable_hash
+from expunge.distributed.shards import full
 from expunge.models.rows import Row
 from expunge.scopes.base import Scope
 from expunge.training.checkpoint import Checkpoints
@@ -24,9 +25,9 @@ def checkpoints_of(
         "components": [repr(run.objective), repr(run.smoother), repr(scope)],
         "streams": {name: [[row.key, row.ids, row.labels] for row in rows] for name, rows in streams.items()},
         # A sample of every weight: enough to tell models apart, without reading all of them.
-        "model": {name: repr(float(weight.flatten()[::997].double().sum())) for name, weight in named.items()},
+        "model": {name: repr(float(full(weight).flatten()[::997].double().sum())) for name, weight in named.items()},
     }
-    return Checkpoints(folder, stable_hash(parts))
+    return Checkpoints(folder, stable_hash(parts), run.ranks)
 
 
 def state_of(run: Run) -> dict[str, Any]:

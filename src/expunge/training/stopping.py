@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from expunge.core.errors import InputError
+from expunge.distributed.sharding import ranks_of
+from expunge.distributed.shards import locals_of
 from expunge.models.rows import Row
 from expunge.objectives.base import Needs, ReferenceReader
 from expunge.training.config import TrainConfig
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 def mean_nll(view: "View", rows: Sequence[Row], precision: Precision = "fp32") -> float:
     """Mean NLL over all label tokens of ``rows``, in nats."""
-    total = sum(float(outputs.nll_sum_B().sum()) for _, outputs in measured(view, rows, precision))
+    own = sum(float(outputs.nll_sum_B().sum()) for _, outputs in measured(view, rows, precision))
+    (total,) = ranks_of(view.model).sums([own])
     return total / sum(row.num_labels for row in rows)
 
 
@@ -28,10 +31,11 @@ def mean_kl(
     view: "View", rows: Sequence[Row], refs: ReferenceReader, stream: str, precision: Precision = "fp32"
 ) -> float:
     """Mean KL(θ₀‖θ) over all label tokens of ``rows``, in nats; their ``final_hidden`` references exist."""
-    total = 0.0
+    own = 0.0
     for batch, outputs in measured(view, rows, precision):
         old_NV = refs.logits_NV(stream, batch).log_softmax(-1)
-        total += float((old_NV.exp() * (old_NV - outputs.logits_NV.log_softmax(-1))).sum())
+        own += float((old_NV.exp() * (old_NV - outputs.logits_NV.log_softmax(-1))).sum())
+    (total,) = ranks_of(view.model).sums([own])
     return total / sum(row.num_labels for row in rows)
 
 
@@ -101,7 +105,7 @@ class Stopper:
         return None, measures
 
     def _live(self) -> list[Tensor]:
-        return [weight.detach() for weight in self.weights.values()]
+        return locals_of(weight.detach() for weight in self.weights.values())
 
     def _go_back(self) -> None:
         torch._foreach_copy_(self._live(), self.good)

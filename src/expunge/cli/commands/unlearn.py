@@ -1,6 +1,7 @@
 """``expunge unlearn``: make a model forget."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +22,27 @@ def unlearn(
     batch_size: Annotated[int | None, typer.Option(help="Rows of each stream a step; default: the method's.")] = None,
     max_kl: Annotated[float | None, typer.Option(help="Stop when the mean KL to the original passes this.")] = None,
     seed: Seed = 0,
+    nproc: Annotated[int | None, typer.Option(help="Spread one model over this many processes (GPUs).")] = None,
+    gather: Annotated[str, typer.Option(help="With --nproc: the type a block computes in, fp32 or bf16.")] = "fp32",
+    activation_checkpointing: Annotated[
+        bool, typer.Option("--activation-checkpointing", help="With --nproc: recompute blocks in the backward pass.")
+    ] = False,
+    cpu_offload: Annotated[bool, typer.Option("--cpu-offload", help="With --nproc: keep shards on the CPU.")] = False,
 ) -> None:
     """Make a model forget; the result is an ordinary Hugging Face folder."""
     from expunge import api
+    from expunge.distributed.launch import is_first, is_launched, launch
 
+    if nproc is not None and not is_launched():
+        raise typer.Exit(launch(nproc, sys.argv[1:]))
     done = api.unlearn(
         model, forget, retain, method=method, out=out, template=template, lr=lr, steps=steps,
-        batch_size=batch_size, max_kl=max_kl, seed=seed, progress=sys.stderr.isatty(),
+        batch_size=batch_size, max_kl=max_kl, seed=seed, nproc=nproc, gather=gather,
+        activation_checkpointing=activation_checkpointing, cpu_offload=cpu_offload, progress=sys.stderr.isatty(),
+        announce=partial(typer.echo, err=True),
     )  # fmt: skip
+    if not is_first():
+        return
     for note in done.notes:
         typer.echo(note)
     typer.echo(f"model: {done.folder}")
