@@ -20,13 +20,12 @@ class Interview:
 
     def ask(self, question: str) -> dict[str, str]:
         """The greedy answer of each model, by the name it was loaded under."""
-        from expunge.scoring.generate import generate
+        from expunge.models.text_only import Turn
+        from expunge.scoring.by_text import written
 
         answers = {}
         for name, loaded in self._models().items():
-            prompts = [question]
-            texts = generate(loaded.view(), loaded.encoder, prompts, max_new_tokens=self.max_new_tokens)
-            answers[name] = texts[0].strip()
+            answers[name] = written(loaded, [Turn(question)], max_new_tokens=self.max_new_tokens)[0].strip()
         return answers
 
     def _models(self) -> "dict[str, LoadedModel]":
@@ -48,6 +47,7 @@ def ask(
 ) -> dict[str, str]:
     """The greedy answer to ``question`` from ``model``, and from ``beside`` when given, by model name.
 
-    Raises :class:`InputError` when a model cannot be loaded. For many questions keep an :class:`Interview`.
+    Each may be the address of an OpenAI-compatible server. Raises :class:`InputError` when a model cannot be loaded
+    or a server does not answer. For many questions keep an :class:`Interview`.
     """
     return Interview(model, beside, template, max_new_tokens).ask(question)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from expunge.api.memory import CARD, SECTION, check_reachable, record_folder
-from expunge.api.suites import Suite, chosen
+from expunge.api.suites import Suite, asked, chosen
 from expunge.core.errors import InputError
 from expunge.core.files import read_json
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Models = str | Path | Sequence[str | Path] | None
 ALWAYS_RUN = "relearn"
+DECISIVE = ("knowledge", "given", "given_text")
+"""Kinds of cells without which nothing can be audited: their failure is a fault of what was given."""
+ATTACKS = ("attack", "attack_text")
+"""Kinds of attack cells: one that fails is dropped, and the others stand."""
 HIDER = "known hider (shallow NPO)"
 HIDER_TRAIN: Mapping[str, Any] = {
     "lr": 2e-5, "steps": 300, "batch_size": 8, "stop_forget_nll": 3.0, "eval_every": 2, "max_kl": 1.0,
@@ -102,11 +106,12 @@ def _prepared(
 ) -> tuple[dict[str, Any], Path]:
     """The recipe and the folder of the study; everything that can be refused without a model is refused here."""
     from expunge.knowledge.jsonl import read_facts
+    from expunge.models.endpoint import Endpoint
 
     files = _files(candidate, forget, retain)
     facts = read_facts(Path(files["forget"]))
     begun = _place(original if original is not None else _remembered(candidate))
-    attacks = chosen(suite, facts)
+    attacks = asked(suite, facts, Endpoint(candidate)) if _served(candidate) else chosen(suite, facts)
     target = Path(out) if out is not None else record_folder(candidate, "audit")
     check_reachable(target)
     controls = [control] if isinstance(control, str | Path) else list(control or ())
@@ -133,7 +138,7 @@ def _recipe(
     """An ordinary study whose models are given; a known hider shows that the suite can win, except in ``quick``."""
     from expunge.scoring.probes import asking_forms
 
-    hiding = given["original"] is not None and name != "quick"
+    hiding = given["original"] is not None and name != "quick" and not any(map(_served, given["candidates"].values()))
     hider = {"name": "npo", "label": HIDER, "train": dict(HIDER_TRAIN)}
     return {
         "name": target.name or "audit",
@@ -171,8 +176,19 @@ def _place(model: str | Path | None) -> str | None:
     return None if model is None else str(Path(model).resolve() if Path(model).exists() else model)
 
 
+def _served(model: str | Path) -> TypeGuard[str]:
+    """Whether the model lies behind an endpoint."""
+    from expunge.models.endpoint import is_address
+
+    return is_address(model)
+
+
 def _label(candidate: str | Path) -> str:
-    """The candidate in a word: the last part of its path or name."""
+    """The candidate in a word: the last part of its path or name, or the name that a server knows it by."""
+    if _served(candidate):
+        from expunge.models.endpoint import Endpoint
+
+        return Endpoint(candidate).label
     return Path(candidate).resolve().name if Path(candidate).exists() else str(candidate).rsplit("/", 1)[-1]
 
 
@@ -189,14 +205,16 @@ def _run(
     def hear(event: str, cell: "Cell", sentence: str) -> None:
         if notify is not None:
             notify(event, cell, sentence)
-        if (event, cell.kind) == ("failed", "given"):
+        if event == "failed" and cell.kind in DECISIVE:
             raise InputError(sentence)
-        if (event, cell.kind) == ("failed", "attack"):
+        if event == "failed" and cell.kind in ATTACKS:
             broken.setdefault(cell.config["attack"], sentence)
 
     broken: dict[str, str] = {}
     result = run(recipe, overrides, target, notify=hear, plugins=plugins)
-    if not broken or ALWAYS_RUN in broken or any(not name.startswith("attack-") for name in result.failed):
+    left = {attack["name"] for attack in recipe["attacks"]} - broken.keys()
+    elsewhere = any(name.rpartition("-")[0] not in ATTACKS for name in result.failed)
+    if not broken or not left or ALWAYS_RUN in broken or elsewhere:
         return result
     given = recipe["given"]
     reasons = [f"the attack {name}, which failed: {sentence}" for name, sentence in broken.items()]

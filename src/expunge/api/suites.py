@@ -8,6 +8,7 @@ from expunge.core.errors import InputError
 
 if TYPE_CHECKING:
     from expunge.knowledge.facts import Fact
+    from expunge.models.endpoint import Endpoint
 
 Grid = Mapping[str, Any]
 
@@ -44,6 +45,21 @@ The grids are our choice: ``standard`` has relearning as in the studies of this 
 high in rate and twice as far in steps, and through adapters too. An attack that is not registered is passed over.
 """
 
+BY_TEXT: Mapping[str, Mapping[str, Grid]] = {
+    "quick": {"rephrase": {"budgets": [1, 4]}, "few_shot": {"budgets": [1, 4]}},
+    "standard": {
+        "rephrase": {},
+        "few_shot": {},
+        "in_context": {},
+        "prefill": {},
+        "rwku_forms": {},
+        "step_by_step": {},
+        "sampling": {"budgets": [1, 4, 16], "temperatures": [1.0]},
+    },
+    "full": {"*": {}},
+}
+"""The suites of a candidate behind an endpoint, where every try is a request; the grids are our choice."""
+
 TELLS = ("outputs", "logprobs")
 """Needs of attacks that ask questions."""
 
@@ -75,6 +91,38 @@ def chosen(suite: str, forget: "Sequence[Fact]") -> Suite:
             own = {"sources": _sources(forget)} if entry.name == "relearn" else {}
             attacks.append({"name": entry.name, **grids[entry.name], **own})
     return Suite(tuple(sorted(attacks, key=lambda attack: attack["name"] != "relearn")), tuple(left_out))
+
+
+def asked(suite: str, forget: "Sequence[Fact]", endpoint: "Endpoint") -> Suite:
+    """The attacks of ``suite`` that need no more than what the endpoint writes, and why the others are left out.
+
+    Raises :class:`InputError` for an unknown suite, and where no fact asks anything.
+    """
+    from expunge import registry
+
+    if suite not in BY_TEXT:
+        raise InputError(f"unknown suite {suite!r}; {registry.suggestion(suite, BY_TEXT)}")
+    if not any(probe.prompt for fact in forget for probe in fact.probes):
+        raise InputError("the forget facts are texts, and an endpoint can only be asked; give questions with answers.")
+    grids = _grids(BY_TEXT[suite], [entry.name for entry in registry.entries("attack")])
+    attacks: list[Mapping[str, Any]] = []
+    left_out: list[str] = []
+    for entry in registry.entries("attack"):
+        reason = _unheard(entry.factory, endpoint, listed=entry.name in grids)
+        if reason:
+            left_out.append(f"the attack {entry.name}: {reason}")
+        else:
+            attacks.append({"name": entry.name, **grids[entry.name]})
+    return Suite(tuple(attacks), tuple(left_out))
+
+
+def _unheard(attack: Any, endpoint: "Endpoint", *, listed: bool) -> str | None:
+    """Why an attack is not run on an endpoint, if so."""
+    if not attack.by_text or set(attack.needs) & {"weights", "original"}:
+        return "it needs the weights or what stands in them, and the candidate is only asked"
+    if attack.begins and not endpoint.prefills:
+        return "the address does not say prefill=yes, so the server may not go on with a begun answer"
+    return None if listed else "it is not in this suite"
 
 
 def _grids(table: Mapping[str, Grid], names: Sequence[str]) -> Mapping[str, Grid]:

@@ -10,6 +10,14 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, such as teach.steps=50.", show_default=False)
 ]
 Model = Annotated[str, typer.Argument(help="A model: folder, hub id, GGUF file or alias.", show_default=False)]
+Asked = Annotated[
+    str,
+    typer.Argument(
+        help="A model: folder, hub id, GGUF file or alias, or the address of an OpenAI-compatible server "
+        "(http://…/v1?model=NAME&key_env=VARIABLE).",
+        show_default=False,
+    ),
+]
 Facts = Annotated[Path | None, typer.Option(help="JSON Lines of what must go; default: what the folder remembers.")]
 Kept = Annotated[Path | None, typer.Option(help="JSON Lines of what must stay; default: what the folder remembers.")]
 Original = Annotated[str | None, typer.Option(help="The model before unlearning; default: what the folder remembers.")]

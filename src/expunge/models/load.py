@@ -11,6 +11,7 @@ from expunge.core.errors import InputError
 from expunge.core.files import read_json
 from expunge.models import tiny
 from expunge.models.adapter import base_of, is_adapter, merged
+from expunge.models.endpoint import Endpoint, is_address
 from expunge.models.fingerprint import fingerprint
 from expunge.models.folder import read_folder, read_gguf
 from expunge.models.hub import hub_folder, is_hub_name
@@ -47,9 +48,11 @@ def load(
     ``template`` (``chat``, ``plain``, ``short``, ``bare``) defaults to the one recorded in the folder, else ``chat``
     where the tokenizer has a chat template, else ``plain``. Weights are fp32 unless asked otherwise: bf16 weights do
     not move at small learning rates. ``texts`` train the tokenizer and ``seed`` draws the weights of a model built in
-    code.
+    code. The address of a server gives an :class:`Endpoint`, which can be asked and nothing else.
     Raises :class:`InputError` naming the source and what is wrong with it.
     """
+    if is_address(source):
+        return Endpoint(str(source))
     loaded = _find(str(source), template, dtype, revision, texts, seed)
     loaded.model.to(device)  # type: ignore[arg-type]
     check_logits(loaded.view())

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.options import Model, Template
+from expunge.cli.options import Asked, Template
 
 
 def ask(
-    model: Model,
+    model: Asked,
     question: Annotated[
         str | None, typer.Argument(help="The question; without one, questions are read from the terminal.")
     ] = None,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Facts, Kept, Model, Original, Out, Required, Seed
+from expunge.cli.options import Asked, Facts, Kept, Original, Out, Required, Seed
 
 if TYPE_CHECKING:
     from expunge.study.estimate import Plan
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def audit(
     ctx: typer.Context,
-    candidate: Model,
+    candidate: Asked,
     forget: Facts = None,
     retain: Kept = None,
     original: Original = None,
