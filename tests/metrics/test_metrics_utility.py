@@ -66,7 +66,7 @@ def test_the_least_part_counts_and_impossible_parts_are_none() -> None:
     found = measure(loaded.view())
     assert found.parts == {"recall": 0.0, "generated": None, "samples": None} and found.value == 0.0
     better = Levels(None, None, now.sample_nll - 1.0)
-    other = replace(measure, sample_asked=tuple(ask(TEXTS, loaded.encoder)), eval_asked=(), original=better)
+    other = replace(measure, sample_asked=tuple(ask(TEXTS, loaded.encoder)), eval_asked=(), standard=better)
     assert other(loaded.view()).value == pytest.approx(math.exp(-1.0))
 
 
@@ -117,3 +117,29 @@ def test_a_document_asks_nothing() -> None:
     loaded = tiny()
     found = gather(loaded.view(), loaded.encoder, TEXTS, needs=("scores", "generations"))
     assert found.generations == [None, None] and metric_named("containment").compute(found).value is None
+
+
+def test_what_a_control_does_not_do_either_is_not_asked() -> None:
+    """By the common standard both the original and a control that writes its text less readily have utility 1."""
+    encoder, texts = tiny().encoder, ask(TEXTS, tiny().encoder)
+
+    def nll(view: View) -> float:
+        return levels(view, encoder, (), texts, False).sample_nll or 0.0
+
+    original, control = sorted((tiny().view(), moved()), key=nll)
+    measure = baseline(original, encoder, (), TEXTS)
+    within = measure.within_reach(control)
+    assert measure(control).value == pytest.approx(math.exp(nll(original) - nll(control)))
+    assert measure(control).value < 1
+    assert within(control).value == pytest.approx(1.0) and within(original).value == pytest.approx(1.0)
+    assert within.standard.sample_nll == pytest.approx(nll(control))
+
+
+def test_a_control_that_can_do_nothing_sets_no_standard() -> None:
+    loaded = tiny()
+    measure = baseline(loaded.view(), loaded.encoder, [known_fact()], ())
+    mute = copy.deepcopy(loaded.model)
+    with torch.no_grad():
+        for weight in mute.parameters():
+            weight.zero_()
+    assert measure.within_reach(View(mute, loaded.view().pad_id)).standard == measure.standard

@@ -12,35 +12,34 @@ from expunge.core.errors import InputError
 from expunge.models.rows import Row
 from expunge.models.tiny import tiny_llama
 from expunge.models.view import View
-from expunge.scoring.landscape import ALPHAS, landscape
+from expunge.scoring.landscape import ALPHAS, barrier, distance
 
 
 def test_equals_its_twin() -> None:
     new, old = tiny_view(1), tiny_view(2)
-    sets = {"a": rows("a", 5, 3), "b": rows("b", 4, 4)}
-    found = landscape(new, old, sets)
-    assert found.distance == pytest.approx(twin.distance(new.model, old.model), rel=1e-6)
-    assert found.relative == pytest.approx(found.distance / twin.distance(old.model, _zeros()), rel=1e-6)
+    assert distance(new, old) * twin.distance(old.model, _zeros()) == pytest.approx(
+        twin.distance(new.model, old.model), rel=1e-6
+    )
+    read = rows("a", 5, 3)
 
-    def nll(alpha: float, name: str) -> float:
-        return twin.mean_nll(twin.on_the_line(_zeros, new.model, old.model, alpha), sets[name])
+    def nll(alpha: float) -> float:
+        return twin.mean_nll(twin.on_the_line(_zeros, new.model, old.model, alpha), read)
 
-    for name in sets:
-        rises = [nll(a, name) - (1 - a) * nll(0, name) - a * nll(1, name) for a in ALPHAS]
-        assert found.barriers[name] == pytest.approx(max(0.0, *rises), abs=1e-5)
+    rises = [nll(a) - (1 - a) * nll(0) - a * nll(1) for a in ALPHAS]
+    assert barrier(new, old, read) == pytest.approx(max(0.0, *rises), abs=1e-5)
 
 
 def test_leaves_every_weight_as_it_was() -> None:
     new, old = tiny_view(1), tiny_view(2)
     before = [copy.deepcopy(view.model.state_dict()) for view in (new, old)]
-    landscape(new, old, {"a": rows("a", 3, 3)})
+    barrier(new, old, rows("a", 3, 3))
     for view, kept in zip((new, old), before, strict=True):
         assert all(torch.equal(weight, kept[name]) for name, weight in view.model.state_dict().items())
 
 
 def test_a_model_is_no_distance_from_itself() -> None:
-    found = landscape(tiny_view(1), tiny_view(1), {"a": rows("a", 3, 3)})
-    assert (found.distance, found.barriers["a"]) == (0.0, pytest.approx(0.0, abs=1e-6))
+    same = tiny_view(1), tiny_view(1)
+    assert distance(*same) == 0.0 and barrier(*same, rows("a", 3, 3)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_two_orders_of_the_same_neurons_have_a_ridge_between_them() -> None:
@@ -54,23 +53,21 @@ def test_two_orders_of_the_same_neurons_have_a_ridge_between_them() -> None:
                 weight.copy_(weight[order].clone())
             layer.mlp.down_proj.weight.copy_(layer.mlp.down_proj.weight[:, order].clone())
     own = [_likeliest(old, row) for row in rows("a", 6, 5)]
-    found = landscape(new, old, {"own": own})
     assert twin.mean_nll(new.model, own) == pytest.approx(twin.mean_nll(old.model, own), abs=1e-4)
-    assert found.distance > 0 and found.barriers["own"] > 0.1
+    assert distance(new, old) > 0 and barrier(new, old, own) > 0.1
 
 
-def test_a_broken_model_on_the_way_is_an_infinite_barrier_and_null_in_the_record() -> None:
+def test_a_broken_model_on_the_way_is_an_infinite_barrier() -> None:
     new, old = tiny_view(1), tiny_view(2)
     with torch.no_grad():
         next(iter(old.model.parameters())).fill_(float("nan"))
-    found = landscape(new, old, {"a": rows("a", 2, 3)})
-    assert found.as_dict()["distance"] is None and found.as_dict()["barriers"] == {"a": None}
+    assert barrier(new, old, rows("a", 2, 3)) == float("inf")
 
 
 def test_models_of_other_shapes_are_refused() -> None:
     other = View(tiny_llama(vocab_size=VOCAB, hidden=16, layers=1, heads=2), pad_id=0)
     with pytest.raises(InputError, match="other weights"):
-        landscape(tiny_view(), other, {})
+        distance(tiny_view(), other)
 
 
 def _zeros() -> torch.nn.Module:

@@ -2,22 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from expunge.core.errors import InputError
+from expunge.models.view import View
 from expunge.scoring.contrast import Contrast
 from expunge.scoring.divergence import RowKL
-from expunge.scoring.probes import ProbeScore
+from expunge.scoring.probes import Asked, ProbeScore
 
-Need = Literal["scores", "generations", "divergences", "contrasts"]
+Need = Literal["scores", "generations", "divergences", "contrasts", "asked", "model", "original", "control"]
 MISSING = {
     "scores": "no probe was scored",
     "generations": "no text was generated",
     "divergences": "the original model is not at hand",
     "contrasts": "no permuted answers were scored",
+    "asked": "no probe was asked",
+    "model": "the model itself is not at hand",
+    "original": "the original model is not at hand",
+    "control": "no model that never knew the facts is at hand",
 }
+
+
+class Lender(Protocol):
+    """Hands out a model; one that is read from disk is read when first asked for."""
+
+    def view(self) -> View:
+        """The model."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +39,8 @@ class Evidence:
 
     ``generations`` and ``divergences`` are aligned with ``scores``; a document has no question, so its generation is
     ``None`` and is not judged. ``reasons`` may say why a part is missing.
-    ``end_ids`` are the token ids that end an answer.
+    ``end_ids`` are the token ids that end an answer. ``asked`` are the encoded probes, and ``model``, ``original`` (θ₀)
+    and ``control`` (never knew the facts) lend the models themselves, for metrics that look inside.
     """
 
     scores: Sequence[ProbeScore] | None = None
@@ -35,6 +49,10 @@ class Evidence:
     contrasts: Sequence[Contrast] | None = None
     end_ids: frozenset[int] = frozenset()
     reasons: tuple[tuple[Need, str], ...] = ()
+    asked: Sequence[Asked] | None = None
+    model: Lender | None = None
+    original: Lender | None = None
+    control: Lender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +66,24 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A metric's value with a 95 % interval over ``n`` subjects, or ``value=None`` and the ``reason``."""
+    """A metric's value with a 95 % interval over ``n`` subjects, or ``value=None`` and the ``reason``.
+
+    ``layers``, of a metric that reads layer by layer, has one value a block from the first on, ``None`` where there
+    was nothing to read.
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     n: int = 0
     reason: str | None = None
+    layers: tuple[float | None, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form; ``reason`` appears only where there is one."""
+        """JSON form; ``reason`` and ``layers`` appear only where there are any."""
         numbers = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-        return numbers | ({"reason": self.reason} if self.reason else {})
+        profile = {"layers": list(self.layers)} if self.layers is not None else {}
+        return numbers | ({"reason": self.reason} if self.reason else {}) | profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +92,9 @@ class Metric:
 
     ``direction``: what a model that forgot shows (``lower`` or ``higher`` values on the forget set); ``range`` the
     possible values; ``never_trained`` what a model that never saw the facts gives, ``None`` where that depends on
-    the facts; ``needs`` the evidence read; ``proportion`` whether rows are shares of trials.
+    the facts; ``needs`` the evidence read; ``proportion`` whether rows are shares of trials. A ``costly`` metric runs
+    models itself and is measured only where it is asked for by name; one that is ``forget_only`` has nothing to say
+    about facts that stay.
     """
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
@@ -76,6 +102,8 @@ class Metric:
     never_trained: ClassVar[float | None] = None
     needs: ClassVar[tuple[Need, ...]] = ("scores",)
     proportion: ClassVar[bool] = False
+    costly: ClassVar[bool] = False
+    forget_only: ClassVar[bool] = False
 
     def rows(self, evidence: Evidence) -> list[Value]:
         """One value a row that the metric can judge."""
@@ -83,15 +111,21 @@ class Metric:
 
     def compute(self, evidence: Evidence, *, seed: int = 0) -> Reading:
         """The weighted mean over rows with its interval; a missing need gives a reason, never a number."""
-        for need in self.needs:
-            if getattr(evidence, need) is None:
-                return Reading(None, reason=f"not computed: {dict(evidence.reasons).get(need, MISSING[need])}.")
+        if (lack := self.lacking(evidence)) is not None:
+            return lack
         for need in ("generations", "divergences"):
             self._check_aligned(evidence, need)
         values = self.rows(evidence)
         if not values:
             return Reading(None, reason="not computed: no row that this metric can judge.")
         return interval(values, proportion=self.proportion, seed=seed)
+
+    def lacking(self, evidence: Evidence) -> Reading | None:
+        """A reading that names the first need that was not gathered; ``None`` where all is there."""
+        for need in self.needs:
+            if getattr(evidence, need) is None:
+                return Reading(None, reason=f"not computed: {dict(evidence.reasons).get(need, MISSING[need])}.")
+        return None
 
     def _check_aligned(self, evidence: Evidence, need: str) -> None:
         if need not in self.needs:

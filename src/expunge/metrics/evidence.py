@@ -1,6 +1,6 @@
 """Gathering the evidence that a set of metrics reads, each part once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from expunge.core.errors import InputError
 from expunge.knowledge.encode import question_ids
@@ -17,6 +17,24 @@ from expunge.scoring.probes import ProbeScore, ask, asking_forms, score_asked
 SPARE_TOKENS = 8
 
 
+class Lent:
+    """A model that is read when first asked for and kept until it is released."""
+
+    def __init__(self, read: Callable[[], View]) -> None:
+        self._read = read
+        self._view: View | None = None
+
+    def view(self) -> View:
+        """The model; read anew after a release."""
+        if self._view is None:
+            self._view = self._read()
+        return self._view
+
+    def release(self) -> None:
+        """Let go of the model."""
+        self._view = None
+
+
 def gather(
     view: View,
     encoder: Encoder,
@@ -24,7 +42,8 @@ def gather(
     *,
     forms: Sequence[str] | None = None,
     needs: Collection[Need] = ("scores", "generations", "contrasts"),
-    original: View | None = None,
+    original: View | Lent | None = None,
+    control: View | Lent | None = None,
     contrasted: Sequence[Fact] | None = None,
     seed: int = 0,
 ) -> Evidence:
@@ -32,16 +51,22 @@ def gather(
 
     Without ``forms`` every question is asked, and documents by their continuation. ``contrasted`` are the facts to
     contrast where they are not all of ``facts`` (V, say). What cannot be gathered is left out with its reason; metrics
-    then say so.
+    then say so. The models are passed on for metrics that look inside: a :class:`Lent` one is read only when it is
+    used, and the caller releases it once the metrics are computed.
     """
+    lent = {"model": _lender(view), "original": _lender(original), "control": _lender(control)}
     asked = ask(facts, encoder, forms or asking_forms(facts))
     scores = score_asked(view, asked)
     texts = _texts(view, encoder, scores) if "generations" in needs else None
-    wanted = "divergences" in needs and original is not None
-    kl = kl_by_row(original, view, [item.row for item in asked]) if wanted and original is not None else None
+    start = lent["original"] if "divergences" in needs else None
+    kl = kl_by_row(start.view(), view, [item.row for item in asked]) if start is not None else None
     rivals = facts if contrasted is None else contrasted
     found, reasons = _contrasts(view, encoder, rivals, forms, seed) if "contrasts" in needs else (None, ())
-    return Evidence(scores, texts, kl, found, frozenset(encoder.end_ids), reasons)
+    return Evidence(scores, texts, kl, found, frozenset(encoder.end_ids), reasons, asked, **lent)
+
+
+def _lender(given: View | Lent | None) -> Lent | None:
+    return Lent(lambda: given) if isinstance(given, View) else given
 
 
 def spoken(view: View, encoder: Encoder, evidence: Evidence, facts: Sequence[Fact]) -> Evidence:

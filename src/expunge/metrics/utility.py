@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expunge.core.errors import InputError
 from expunge.knowledge.encode import question_ids
@@ -11,7 +11,7 @@ from expunge.metrics.containment import contains
 from expunge.models.chat import Encoder
 from expunge.models.view import View
 from expunge.scoring.generate import generate
-from expunge.scoring.probes import Asked, ask
+from expunge.scoring.probes import Asked, ProbeScore, ask
 from expunge.scoring.teacher_forced import score
 from expunge.scoring.utility_reading import UtilityReading
 
@@ -32,25 +32,54 @@ class Levels:
 class Utility:
     """The utility measure of one study: call it with a view.
 
-    ``original`` holds θ₀'s levels. The value is the least of three parts, each capped at 1: the greedy recall
-    ratio on R_eval, the generated-answer ratio on R_eval, and exp(−Δnll) on the original's own stored text.
+    ``standard`` holds θ₀'s levels, or a control's where that does less (:meth:`within_reach`). The value is the least
+    of three parts, each capped at 1: the greedy recall ratio on R_eval, the generated-answer ratio on R_eval, and
+    exp(−Δnll) on the original's own stored text.
     """
 
     encoder: Encoder
     eval_asked: tuple[Asked, ...]
     sample_asked: tuple[Asked, ...]
-    original: Levels
+    standard: Levels
     measure_generation: bool
 
-    def __call__(self, view: View) -> UtilityReading:
-        """One scoring pass, and one generation where ``measure_generation`` is set."""
-        now = levels(view, self.encoder, self.eval_asked, self.sample_asked, self.measure_generation)
+    def __call__(self, view: View, *, scored: Sequence[ProbeScore] | None = None) -> UtilityReading:
+        """One scoring pass, and one generation where ``measure_generation`` is set.
+
+        ``scored`` are this model's scores of ``eval_asked`` where they are there already.
+        """
+        return self.reading(
+            levels(view, self.encoder, self.eval_asked, self.sample_asked, self.measure_generation, scored=scored)
+        )
+
+    def reading(self, now: Levels) -> UtilityReading:
+        """The comparison of a model's levels with the standard."""
         parts = {
-            "recall": _ratio(now.recall, self.original.recall),
-            "generated": _ratio(now.containment, self.original.containment),
-            "samples": _fluency(now.sample_nll, self.original.sample_nll),
+            "recall": _ratio(now.recall, self.standard.recall),
+            "generated": _ratio(now.containment, self.standard.containment),
+            "samples": _fluency(now.sample_nll, self.standard.sample_nll),
         }
         return UtilityReading(min(part for part in parts.values() if part is not None), parts)
+
+
+    def within_reach(self, control: View) -> "Utility":
+        """The same measure, asking no more than a model does that never knew the facts.
+
+        What such a model lacks, the forgotten facts alone gave; a model that forgot them must not be blamed for it.
+        A level of 0 sets no standard: the original's stays.
+        """
+        ours = self.standard
+        theirs = levels(control, self.encoder, self.eval_asked, self.sample_asked, self.measure_generation)
+        least = Levels(
+            _lesser(ours.recall, theirs.recall),
+            _lesser(ours.containment, theirs.containment),
+            None if ours.sample_nll is None or theirs.sample_nll is None else max(ours.sample_nll, theirs.sample_nll),
+        )
+        return replace(self, standard=least)
+
+
+def _lesser(ours: float | None, theirs: float | None) -> float | None:
+    return min(ours, theirs) if ours and theirs else ours
 
 
 def baseline(
@@ -76,10 +105,25 @@ def baseline(
 
 
 def levels(
-    view: View, encoder: Encoder, questions: Sequence[Asked], texts: Sequence[Asked], measure_generation: bool
+    view: View,
+    encoder: Encoder,
+    questions: Sequence[Asked],
+    texts: Sequence[Asked],
+    measure_generation: bool,
+    *,
+    scored: Sequence[ProbeScore] | None = None,
 ) -> Levels:
-    """One model's levels; ``None`` for what there is nothing to measure on."""
-    scores = score(view, [item.row for item in (*questions, *texts)])
+    """One model's levels; ``None`` for what there is nothing to measure on.
+
+    ``scored`` are the scores of ``questions``, in their order, where they are there already.
+    :class:`InputError` when they are those of other rows.
+    """
+    if scored is None:
+        scores = score(view, [item.row for item in (*questions, *texts)])
+    elif [item.row.key for item in questions] != [item.score.key for item in scored]:
+        raise InputError("the scores given for utility are not those of its questions; leave them out.")
+    else:
+        scores = [*(item.score for item in scored), *score(view, [item.row for item in texts])]
     hits, samples = [item.greedy for item in scores[: len(questions)]], scores[len(questions) :]
     asked = [item for item in questions if item.probe.prompt]
     said = _containment(view, encoder, asked) if measure_generation and asked else None

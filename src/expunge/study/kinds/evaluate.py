@@ -1,13 +1,15 @@
 """Evaluate cells: every metric on the forget facts, utility, and what the model says (before any attack).
 
 Config: ``original`` (whether this is the original: it then stores its samples and levels), ``model`` (key), ``eval``
-(sizes), ``seed``. Inputs: ``knowledge``, ``model``, and for others than the original ``original`` (its evaluate cell)
-and ``original_model``. Metrics: forget metrics under their own names, ``retain_eval.<name>`` on R_eval, ``utility``.
+(sizes), ``seed``, and ``costly`` where a recipe asks for metrics that look inside models. Inputs: ``knowledge``,
+``model``, for others than the original ``original`` (its evaluate cell) and ``original_model``, and ``control_model``
+(of the original where there is a control, of others for costly metrics). Metrics: forget metrics under their own names,
+``retain_eval.<name>`` on R_eval, and ``utility``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from expunge import registry
@@ -16,11 +18,12 @@ from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.metrics.base import Evidence, Metric, Need
-from expunge.metrics.evidence import gather, spoken
+from expunge.metrics.evidence import Lent, gather, spoken
 from expunge.metrics.utility import Utility, baseline
 from expunge.models.chat import Encoder
 from expunge.models.load import LoadedModel
 from expunge.models.view import View
+from expunge.scoring.probes import ProbeScore
 from expunge.study import baselines, facts_io
 from expunge.study.base_model import opened
 from expunge.study.baselines import Baseline
@@ -35,20 +38,45 @@ PATIENCE = 32
 def run(job: Job) -> Outcome:
     """Score, generate, and measure utility."""
     material, loaded = facts_io.read(job.inputs["knowledge"]), opened(job)
-    measure = _original if job.config["original"] else _other
-    utility = measure(job, loaded, material.knowledge)
-    original = None if job.config["original"] else opened(job, "original_model").view()
+    first = job.config["original"]
+    utility = _original(job, loaded, material.knowledge) if first else _other(job, loaded, material.knowledge)
     groups = {"forget": asked_facts(material.split), "retain_eval": material.knowledge.retain_eval}
+    peers = _Peers.of(job)
     metrics: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
+    kept: Sequence[ProbeScore] | None = None
     for group, facts in groups.items():
         if facts:
-            measured, rows = _group(job, loaded, group, facts, original, material.split)
+            measured, rows, scored = _group(job, loaded, group, facts, peers, material.split)
             metrics |= measured
             samples += rows
-    reading = utility(loaded.view())
+            kept = scored.scores if group == "retain_eval" else None
+    peers.release()
+    reading = utility.reading(utility.standard) if first else utility(loaded.view(), scored=kept)
     metrics["utility"] = {"value": reading.value, "low": reading.value, "high": reading.value, "n": 1}
     return Outcome(metrics, samples, {"model": loaded.fingerprint}, 0, {"utility_parts": dict(reading.parts)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Peers:
+    """The models that this one is compared with, each read when first used."""
+
+    original: Lent | None
+    control: Lent | None
+
+    @classmethod
+    def of(cls, job: Job) -> "_Peers":
+        """The original has no peers; what nothing taught is the recipe's own model."""
+        if job.config["original"]:
+            return cls(None, None)
+        control = Lent(lambda: opened(job, "control_model").view()) if "control_model" in job.inputs else None
+        return cls(Lent(lambda: opened(job, "original_model").view()), control)
+
+    def release(self) -> None:
+        """Let go of both."""
+        for lent in (self.original, self.control):
+            if lent is not None:
+                lent.release()
 
 
 def asked_facts(split: Split) -> tuple[Fact, ...]:
@@ -58,12 +86,14 @@ def asked_facts(split: Split) -> tuple[Fact, ...]:
 
 
 def _original(job: Job, loaded: LoadedModel, knowledge: Knowledge) -> Utility:
-    """Draw the stored samples, measure the levels, and keep both for every other cell."""
+    """Draw the stored samples, measure what utility is held against, and keep both for every other cell."""
     sizes, forms = job.config["eval"], tuple(job.config["eval"]["forms"] or FORMS)
     view, seed = loaded.view(), derive(job.config["seed"], "samples")
     samples = drawn(view, loaded.encoder, sizes["samples"], sizes["sample_tokens"], seed, knowledge.forget)
     measure = baseline(view, loaded.encoder, knowledge.retain_eval, samples, forms=forms)
-    baselines.write(job.folder, Baseline(samples, measure.original, forms))
+    if "control_model" in job.inputs:
+        measure = measure.within_reach(opened(job, "control_model").view())
+    baselines.write(job.folder, Baseline(samples, measure.standard, forms))
     return measure
 
 
@@ -95,26 +125,35 @@ def _other(job: Job, loaded: LoadedModel, knowledge: Knowledge) -> Utility:
 
 
 def _group(
-    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], original: View | None, split: Split
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Metrics and samples of one set of facts; texts are written for an even choice of at most ``generate`` facts.
-
-    V alone is contrasted.
+    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], peers: _Peers, split: Split
+) -> tuple[dict[str, Any], list[dict[str, Any]], Evidence]:
+    """Metrics, samples and scores of one set of facts; texts are written for an even choice of at most ``generate``
+    facts. V alone is contrasted.
     """
     sizes, forms = job.config["eval"], tuple(job.config["eval"]["forms"] or FORMS)
     view, seed = loaded.view(), derive(job.config["seed"], "evidence")
     few = facts[:: max(1, -(-len(facts) // sizes["generate"]))] if sizes["generate"] else ()
     needs: tuple[Need, ...] = ("contrasts",) if group == "forget" else ("divergences",)
-    scored = gather(
-        view, loaded.encoder, facts, forms=forms, needs=needs, original=original, contrasted=split.score, seed=seed
-    )
+    models = {"original": peers.original, "control": peers.control}
+    scored = gather(view, loaded.encoder, facts, forms=forms, needs=needs, contrasted=split.score, seed=seed, **models)
     said = spoken(view, loaded.encoder, scored, few)
     prefix = "" if group == "forget" else "retain_eval."
-    metrics = {f"{prefix}{entry.name}": _read(entry.factory(), scored, said) for entry in registry.entries("metric")}
+    metrics = {f"{prefix}{entry.name}": _read(entry.factory(), scored, said) for entry in _measured(job.config, group)}
     if group != "forget":
         metrics["retain_kl"] = metrics.pop("retain_eval.retain_kl")
         metrics = {name: reading for name, reading in metrics.items() if reading["value"] is not None}
-    return metrics, _samples(group, scored, said)
+    return metrics, _samples(group, scored, said), scored
+
+
+def _measured(config: Mapping[str, Any], group: str) -> list[registry.Entry]:
+    """The metrics of this set: costly ones by name only, and not where they have nothing to say."""
+    named = config.get("costly", ())
+    entries = [entry for entry in registry.entries("metric") if entry.name in named or not _costly(entry)]
+    return [entry for entry in entries if group == "forget" or not getattr(entry.factory, "forget_only", False)]
+
+
+def _costly(entry: registry.Entry) -> bool:
+    return getattr(entry.factory, "costly", False)
 
 
 def _read(metric: Metric, scored: Evidence, said: Evidence) -> dict[str, Any]:
