@@ -1,5 +1,6 @@
 """The attack contract: what an attacker has, the budget grid it walks, and what is read at every point."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -67,7 +68,7 @@ class AttackPoint:
             "access": self.access,
             "lr": self.lr,
             "steps": self.steps,
-            "utility": self.utility,
+            "utility": _known(self.utility),
             "utility_parts": dict(self.utility_parts),
             "usable": self.usable,
             "t_recall": self.t_recall,
@@ -84,7 +85,7 @@ class AttackPoint:
                 "subject": probe.subject,
                 "form": probe.form,
                 "hit": int(probe.hit),
-                "logprob": probe.logprob,
+                "logprob": _known(probe.logprob),
             }
             for probe in self.probes
         ]
@@ -95,16 +96,23 @@ class AttackPoint:
         return sum(hits) / len(hits)
 
 
+def _known(value: float) -> float | None:
+    """``value``, or ``None`` where it was not measured: JSON has no NaN."""
+    return None if math.isnan(value) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack:
     """Base of all attacks; fields are the budget grid.
 
     ``kind`` is what is attacked, ``needs`` what the attacker holds: ``weights``, ``T``, ``original``, ``outputs``
-    (what the model writes), ``logprobs`` (what it gives its answers).
+    (what the model writes), ``logprobs`` (what it gives its answers). ``by_text`` says that it can be run on a model
+    of which only the text is seen (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone.
     """
 
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""
+    by_text: ClassVar[bool] = False
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]]
     needs: ClassVar[tuple[str, ...]]

@@ -13,8 +13,9 @@ from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.models.load import LoadedModel
 from expunge.models.view import View
 from expunge.registry import attack
+from expunge.scoring.batching import batches_by_length
 from expunge.scoring.probes import Asked, ask
-from expunge.scoring.teacher_forced import batches_by_length, evaluating, token_statistics
+from expunge.scoring.teacher_forced import evaluating, token_statistics
 
 MAX_TOKENS = 4096
 """Padded tokens of a batch."""

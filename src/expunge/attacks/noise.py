@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-import torch
-
 from expunge.attacks.matrices import block_matrices
 from expunge.attacks.tampering import Edit, Scene, Tampering
+from expunge.combine.noise import add_noise_
 from expunge.core.seeds import derive
 from expunge.models.load import LoadedModel
 from expunge.registry import attack
@@ -49,8 +48,4 @@ class Noise(Tampering):
 
 
 def _disturb(sigma: float, seed: int, copied: LoadedModel) -> None:
-    """The noise of a matrix depends on ``seed`` and its name alone; it is drawn on the CPU, whatever the device."""
-    for name, weight in block_matrices(copied.model).items():
-        source = torch.Generator().manual_seed(derive(seed, name))
-        noise = torch.randn(weight.shape, generator=source).to(weight.device)
-        weight.add_(noise * weight.square().mean().sqrt(), alpha=sigma)
+    add_noise_(block_matrices(copied.model), sigma, seed)

@@ -30,7 +30,7 @@ class Prefill(PromptAttack):
     refusal's first words, and they are past. ``sources``: ``begun`` tries the openings of :data:`OPENINGS` in turn;
     ``leaking`` gives the first n tokens of the answer itself (never the last) and scores the rest: an upper bound,
     which any model that can complete words partly reaches, so it is not in the default. Its log-probability is of
-    fewer tokens at a larger budget.
+    fewer tokens at a larger budget. A model seen in text alone has no tokens to leak, so there it is refused.
     ``budgets`` are our choice.
     """
 
@@ -38,6 +38,7 @@ class Prefill(PromptAttack):
     paper: ClassVar[str] = "arXiv 2404.02151"
     known: ClassVar[tuple[str, ...]] = ("begun", "leaking")
     shows: ClassVar[frozenset[str]] = frozenset({"leaking"})
+    begins: ClassVar[bool] = True
 
     sources: tuple[str, ...] = ("begun",)
 

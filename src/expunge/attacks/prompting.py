@@ -2,21 +2,26 @@
 
 A probe of V is hit at budget b when the model gives the answer under any of the variants that b pays for (best of b):
 more tries are more luck, and the audit takes it off, because the never-trained control is asked the very same
-prompts. Prompts depend on the facts and the seed, never on the model.
+prompts. Prompts depend on the facts and the seed, never on the model. Of a model that is seen in text alone there is no
+greedy match: it answers every variant, and the attack's judge reads what it wrote.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from expunge.attacks.base import Attack, AttackPoint, ProbeReading, UtilityMeasure
+from expunge.attacks.hearing import before_any_attack, heard
 from expunge.attacks.variants import Material, Variant, plain
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.models.load import LoadedModel
 from expunge.models.rows import Row
+from expunge.models.text_only import TextOnly
 from expunge.registry import suggestion
 from expunge.scoring.containment import contains
+from expunge.scoring.judges.base import Choice, Judge, judge_of
 from expunge.scoring.probes import Asked, ask, score_asked
 from expunge.scoring.teacher_forced import score
 
@@ -25,7 +30,7 @@ AskedSets = Mapping[str, Sequence[Asked]]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the model made of one variant; ``logprob`` is that of the scored tokens in nats."""
+    """What the model made of one variant; ``logprob`` is that of the scored tokens in nats, NaN where none were."""
 
     hit: bool
     logprob: float
@@ -56,9 +61,11 @@ class PromptAttack(Attack):
 
     ``sources``: which families of prompts are used, each a line of points of its own. ``budgets``: how much is tried.
     ``forms``: the probe forms of V that the attack starts from (a fact with none of them in all it has).
+    ``begins`` says that the attack opens the answer itself, which not every server lets it do.
     ``known`` lists the sources there are; the prompts of those in ``shows`` hold the answer. They measure whether
     a told answer is repeated, which a never-trained model does too. As the audit takes every model's own worst point,
-    such a point would outshine all others, so no default names one.
+    such a point would outshine all others, so no default names one. ``judge`` (``containment``, or a mapping of a
+    judge's name and parameters) decides whether a written text gives the answer; teacher-forced hits need none.
     """
 
     name: ClassVar[str]
@@ -67,10 +74,13 @@ class PromptAttack(Attack):
     kind: ClassVar[Literal["weights", "prompt", "readout"]] = "prompt"
     needs: ClassVar[tuple[str, ...]] = ("outputs", "logprobs")
     family: ClassVar[str] = "prompts"
+    by_text: ClassVar[bool] = True
+    begins: ClassVar[bool] = False
 
     sources: tuple[str, ...] = ()
     budgets: tuple[int, ...] = (1, 2, 4, 8)
     forms: tuple[str, ...] = ("qa",)
+    judge: Choice = "containment"
 
     def __post_init__(self) -> None:
         """Take a lone value for a tuple of one, sort budgets, and refuse an empty or unknown choice."""
@@ -86,6 +96,7 @@ class PromptAttack(Attack):
         for source in self.sources:
             if source not in self.known:
                 raise InputError(f"attack {self.name!r}: unknown source {source!r}; {suggestion(source, self.known)}")
+        judge_of(self.judge)
 
     def variants(self, source: str, asked: Asked, material: Material) -> list[Variant]:
         """The ways in which ``source`` asks for a probe, cheapest first; none where it has none."""
@@ -107,7 +118,8 @@ class PromptAttack(Attack):
         material = Material(knowledge, split, loaded.encoder, seed, self.forms)
         sets = {"V": split.score, **(also_score or {})}
         asked = {name: ask(facts, loaded.encoder, self.forms) for name, facts in sets.items()}
-        before = before_point(loaded, {**asked, "T": ask(split.train, loaded.encoder, self.forms)}, utility)
+        trained = {} if isinstance(loaded, TextOnly) else {"T": ask(split.train, loaded.encoder, self.forms)}
+        before = before_point(loaded, {**asked, **trained}, utility, judge_of(self.judge))
         return [before, *self.walk(loaded, material, asked, before)]
 
     def walk(self, loaded: LoadedModel, material: Material, asked: AskedSets, before: AttackPoint) -> list[AttackPoint]:
@@ -124,7 +136,10 @@ class PromptAttack(Attack):
         return points
 
     def judged(self, loaded: LoadedModel, tries: Sequence[Try]) -> list[Said]:
-        """Greedy match of the whole expected text, and its log-probability."""
+        """Greedy match of the whole expected text and its log-probability; for a model seen in text a judge decides."""
+        if isinstance(loaded, TextOnly):
+            hits = heard(loaded, [(attempt.asked, attempt.variant) for attempt in tries], judge_of(self.judge))
+            return [Said(hit, math.nan) for hit in hits]
         scores = score(loaded.view(), [attempt.row for attempt in tries])
         return [Said(scored.greedy, -scored.nll_sum) for scored in scores]
 
@@ -157,11 +172,17 @@ def check(split: Split) -> None:
         raise InputError(f"T and V share the subject {min(shared)!r}; split by subject.")
 
 
-def before_point(loaded: LoadedModel, asked: AskedSets, utility: UtilityMeasure) -> AttackPoint:
-    """The plain questions; ``asked`` may hold T."""
+def before_point(
+    loaded: LoadedModel, asked: AskedSets, utility: UtilityMeasure, judge: Judge | None = None
+) -> AttackPoint:
+    """The plain questions; ``asked`` may hold T. ``judge`` (default: containment) reads a model seen in text alone."""
     labels = [name for name in asked for _ in asked[name]]
-    scored = score_asked(loaded.view(), [item for name in asked for item in asked[name]])
-    probes = tuple(ProbeReading.of(item, label) for item, label in zip(scored, labels, strict=True))
+    items = [item for name in asked for item in asked[name]]
+    if isinstance(loaded, TextOnly):
+        probes = tuple(before_any_attack(loaded, items, labels, judge or judge_of("containment")))
+    else:
+        scored = score_asked(loaded.view(), items)
+        probes = tuple(ProbeReading.of(item, label) for item, label in zip(scored, labels, strict=True))
     reading = utility(loaded.view())
     return AttackPoint("", "", 0.0, 0, reading.value, reading.parts, True, None, probes)
 
@@ -185,12 +206,6 @@ def best(entry: Entry, heard: Sequence[Said], budget: int) -> ProbeReading:
     fact, form = entry.asked.fact, entry.asked.probe.form
     hit, logprob = any(said.hit for said in paid), max(said.logprob for said in paid)
     return ProbeReading(fact.id, fact.subject, form, hit, logprob, entry.label)
-
-
-def says(text: str, shown: str, answer: str) -> bool:
-    """Whether a generated text gives the answer; where the prompt held it, an echo does not count, a beginning does."""
-    opens = text.strip().casefold().startswith(answer.strip().casefold())
-    return contains(text, answer) and (opens or not contains(shown, answer))
 
 
 def _encoded(asked: Asked, variant: Variant, material: Material) -> Try | None:

@@ -4,26 +4,12 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from expunge.combine.rounding import rtn
 from expunge.core.errors import InputError
 
-
-def rtn(weight_OI: Tensor, bits: int, group: int | None = None) -> Tensor:
-    """Symmetric round-to-nearest, dequantised: each row, or each ``group`` of a row's inputs, has its own step.
-
-    The step is max|w| / (2^(bits−1) − 1), so no entry moves by more than half a step and the grid is symmetric (the
-    most negative code stays unused). A last group may be shorter. A row of zeros stays.
-    """
-    levels = 2 ** (bits - 1) - 1
-    parts = torch.split(weight_OI, group or weight_OI.shape[-1], dim=-1)
-    return torch.cat([_rounded(part, levels) for part in parts], dim=-1)
-
-
-def _rounded(weight_OI: Tensor, levels: int) -> Tensor:
-    step_O1 = weight_OI.abs().amax(-1, keepdim=True) / levels
-    return (weight_OI / step_O1.where(step_O1 > 0, torch.ones_like(step_O1))).round() * step_O1
+__all__ = ["FOREIGN", "rtn"]
 
 
 def _package(name: str, scheme: str) -> Any:

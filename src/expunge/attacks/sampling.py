@@ -5,20 +5,23 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from expunge.attacks.base import AttackPoint, ProbeReading
-from expunge.attacks.prompting import AskedSets, PromptAttack, point_of, says
+from expunge.attacks.hearing import told
+from expunge.attacks.prompting import AskedSets, PromptAttack, point_of
 from expunge.attacks.variants import Material, Variant, plain
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.models.load import LoadedModel
+from expunge.models.text_only import TextOnly, Turn
 from expunge.registry import attack
-from expunge.scoring.generate import Ids, generate
+from expunge.scoring.by_text import written
+from expunge.scoring.judges.base import Judge, judge_of
 from expunge.scoring.probes import Asked
 
 
 @attack("sampling")
 @dataclass(frozen=True, kw_only=True)
 class Sampling(PromptAttack):
-    """Leakage at k: a probe is hit when any of the first k sampled answers holds the answer as whole words.
+    """Leakage at k: a probe is hit when any of the first k sampled answers holds the answer, as ``judge`` finds it.
 
     Scholten et al. (arXiv 2410.03523): greedy decoding shows one answer of a distribution, and what was pushed
     just below the top still comes in some draws. ``budgets`` are k; ``temperatures`` are points' knobs (0.7 and 1, our
@@ -56,32 +59,32 @@ class Sampling(PromptAttack):
         items = [item for name in asked for item in asked[name]]
         read = [probe for name in asked for probe in before.probes if probe.split == name]
         points = []
+        judge, keep = judge_of(self.judge), isinstance(loaded, TextOnly)
         for temperature in self.temperatures:
             texts = self._texts(loaded, material.seed, items, temperature)
-            firsts = [_first_hit(texts[plain(item).prompt_ids(loaded.encoder)], item) for item in items]
+            firsts = _first_hits([(item, texts[plain(item).turn]) for item in items], judge, keep)
             points += [_point(before, read, firsts, temperature, k) for k in self.budgets]
         return points
 
     def _texts(
         self, loaded: LoadedModel, seed: int, items: Sequence[Asked], temperature: float
-    ) -> dict[Ids, list[str]]:
+    ) -> dict[Turn, list[str]]:
         """As many answers to each question as the largest budget pays for."""
-        texts: dict[Ids, list[str]] = {}
+        texts: dict[Turn, list[str]] = {}
         for item in items:
-            ids = plain(item).prompt_ids(loaded.encoder)
-            if ids not in texts:
+            turn = plain(item).turn
+            if turn not in texts:
                 own = derive(seed, "sampling", f"{temperature:g}", item.probe.prompt)
-                many = [ids] * self.budgets[-1]
-                texts[ids] = generate(
-                    loaded.view(), loaded.encoder, many, max_new_tokens=self.tokens, temperature=temperature, seed=own
-                )
+                many = [turn] * self.budgets[-1]
+                texts[turn] = written(loaded, many, max_new_tokens=self.tokens, temperature=temperature, seed=own)
         return texts
 
 
-def _first_hit(texts: Sequence[str], asked: Asked) -> int | None:
-    """The number of the first draw, from 1, that gives the answer."""
-    hits = (says(text, asked.probe.prompt, asked.probe.answer) for text in texts)
-    return next((number for number, hit in enumerate(hits, start=1) if hit), None)
+def _first_hits(said: Sequence[tuple[Asked, Sequence[str]]], judge: Judge, keep: bool) -> list[int | None]:
+    """The number of the first draw, from 1, that gives the answer, by question."""
+    hits = iter(told(judge, [(item.row.key, plain(item), text) for item, texts in said for text in texts], keep))
+    found = [[next(hits) for _ in texts] for _, texts in said]
+    return [own.index(True) + 1 if any(own) else None for own in found]
 
 
 def _point(

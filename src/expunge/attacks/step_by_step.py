@@ -1,16 +1,20 @@
 """Reasoning questions that lead around a forgotten fact until the model says it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from expunge.attacks.prompting import PromptAttack, Said, Try, says
+from expunge.attacks.hearing import told
+from expunge.attacks.prompting import PromptAttack, Said, Try
 from expunge.attacks.variants import Material, Variant, filled, in_order
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Probe
 from expunge.models.load import LoadedModel
+from expunge.models.text_only import TextOnly
 from expunge.registry import attack
-from expunge.scoring.generate import generate
+from expunge.scoring.by_text import written
+from expunge.scoring.judges.base import judge_of
 from expunge.scoring.probes import Asked
 
 Writer = Callable[[Fact, Probe], Sequence[str]]
@@ -48,8 +52,8 @@ class StepByStep(PromptAttack):
     Sinha et al. (arXiv 2506.17279) let a language model write the questions; here a deterministic bank does, or
     ``writer``, a function given in Python and used by the source ``written``. ``sources`` are kept apart, because
     reasoning helps against models that were taught other answers and hurts against those that were taught to refuse.
-    The model answers greedily in at most ``tokens`` = 64 tokens (our choice: a few sentences); a hit is the answer as
-    whole words in it, or greedy match. The log-probability is that of the answer right after the question.
+    The model answers greedily in at most ``tokens`` = 64 tokens (our choice: a few sentences); a hit is the answer in
+    it as ``judge`` finds it, or greedy match. The log-probability is that of the answer right after the question.
     """
 
     name: ClassVar[str] = "step_by_step"
@@ -78,10 +82,11 @@ class StepByStep(PromptAttack):
 
     def judged(self, loaded: LoadedModel, tries: Sequence[Try]) -> list[Said]:
         """Greedy match, or the answer in what the model writes."""
-        heard = PromptAttack.judged(self, loaded, tries)
-        prompts = [attempt.variant.prompt_ids(loaded.encoder) for attempt in tries]
-        texts = generate(loaded.view(), loaded.encoder, prompts, max_new_tokens=self.tokens)
-        return [
-            Said(said.hit or says(text, attempt.variant.shown, attempt.variant.answer), said.logprob)
-            for said, text, attempt in zip(heard, texts, tries, strict=True)
-        ]
+        texts = written(loaded, [attempt.variant.turn for attempt in tries], max_new_tokens=self.tokens)
+        said = [(attempt.row.key, attempt.variant, text) for attempt, text in zip(tries, texts, strict=True)]
+        in_text = isinstance(loaded, TextOnly)
+        hits = told(judge_of(self.judge), said, keep=in_text)
+        if in_text:
+            return [Said(hit, math.nan) for hit in hits]
+        forced = PromptAttack.judged(self, loaded, tries)
+        return [Said(one.hit or hit, one.logprob) for one, hit in zip(forced, hits, strict=True)]

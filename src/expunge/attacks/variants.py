@@ -10,6 +10,7 @@ from expunge.knowledge.facts import Knowledge, Split
 from expunge.knowledge.passages import CONTINUATION
 from expunge.models.chat import Encoder
 from expunge.models.rows import Row
+from expunge.models.text_only import Turn
 from expunge.scoring.containment import contains
 from expunge.scoring.probes import Asked
 
@@ -40,9 +41,10 @@ class Variant:
         row = self._encoder(encoder).encode(self.prompt, self.answer, key, begun=self.begun)
         return withheld(row, self.leaked, encoder.end_ids) if self.leaked else row
 
-    def prompt_ids(self, encoder: Encoder) -> tuple[int, ...]:
+    @property
+    def turn(self) -> Turn:
         """What is put to a model that answers freely."""
-        return self._encoder(encoder).prompt_ids(self.prompt)
+        return Turn(self.prompt, self.begun, self.raw)
 
     def _encoder(self, encoder: Encoder) -> Encoder:
         return encoder.raw if self.raw else encoder
