@@ -29,10 +29,12 @@ HOMES: Mapping[str, str] = {
     "smoother": "expunge.smoothing",
     "scope": "expunge.scopes",
     "edit": "expunge.edits",
+    "judge": "expunge.scoring.judges",
     "guard": "expunge.guards",
     "builder": "expunge.builders",
     "method": "expunge.methods",
     "attack": "expunge.attacks",
+    "certificate": "expunge.certificates",
     "metric": "expunge.metrics",
     "benchmark": "expunge.benchmarks",
 }
@@ -88,20 +90,22 @@ objective = _decorator("objective")
 smoother = _decorator("smoother")
 scope = _decorator("scope")
 edit = _decorator("edit")
+judge = _decorator("judge")
 guard = _decorator("guard")
 builder = _decorator("builder")
 method = _decorator("method")
 attack = _decorator("attack")
+certificate = _decorator("certificate")
 metric = _decorator("metric")
 benchmark = _decorator("benchmark")
 
 
 @cache
 def _discover(kind: str) -> None:
-    """Import every module of the kind's package, then the entry points of group ``expunge.<kind>s``."""
+    """Import every module of the kind's package and of its folders, then the entry points ``expunge.<kind>s``."""
     package = importlib.import_module(HOMES[kind])
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
     for point in entry_points(group=f"expunge.{kind}s"):
         point.load()
 
