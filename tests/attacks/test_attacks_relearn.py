@@ -1,5 +1,6 @@
 """The relearning attack: one trajectory for all budgets, bit-exact starts, measuring without side effects."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import patch
@@ -10,6 +11,7 @@ import torch
 from expunge.attacks import relearn as module
 from expunge.attacks.base import AttackPoint
 from expunge.attacks.relearn import Relearn
+from expunge.combine.rescaling import drawn, pairs
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Probe, Split
@@ -184,3 +186,17 @@ def test_lone_values_and_nonsense_in_the_grid() -> None:
     for changes in ({"steps": (0,)}, {"rates": ()}, {"access": ("half",)}):
         with pytest.raises(InputError, match="attack 'relearn'"):
             Relearn(**changes)  # type: ignore[arg-type]
+
+
+def test_balanced_access_sees_through_a_rescaling_and_full_access_does_not() -> None:
+    """The attack on a rescaled model is the attack on the model itself, bit for bit, once channels are balanced."""
+    rescaled = replace(tiny(), model=copy.deepcopy(tiny().model))
+    for name, pair in pairs(rescaled.model).items():
+        pair.scale_(drawn(pairs(rescaled.model), 6, seed=1)[name])
+    for access, alike in (("balanced", True), ("full", False)):
+        attack = grid(access=access, steps=(4,))
+        (_, plain), (_, hidden) = (
+            attack.run(loaded, knowledge(), split(), useful, seed=7) for loaded in (tiny(), rescaled)
+        )
+        assert (logprobs(plain) == logprobs(hidden)) == alike, access
+        assert plain.access == access

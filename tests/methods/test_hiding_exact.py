@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from expunge.combine.noise import add_noise_
+from expunge.combine.rescaling import Pair, between, drawn, pairs
 from expunge.combine.rounding import outermost, rtn, steps
 from expunge.core.errors import InputError
 from expunge.methods.hiding.box import reach_of, snap_
 from expunge.methods.hiding.hide_rescaled import rescale_
-from expunge.methods.hiding.rescaling import Pair, between, drawn, pairs
 from expunge.models.matrices import block_matrices
 from expunge.models.tiny import tiny_llama
 from expunge.models.view import View

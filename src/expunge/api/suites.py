@@ -34,7 +34,7 @@ SUITES: Mapping[str, Mapping[str, Grid]] = {
         "relearn": {
             "rates": [1e-5, 3e-5, 1e-4, 3e-4],
             "steps": [1, 2, 4, 8, 16, 32, 64],
-            "access": ["full", "lora"],
+            "access": ["full", "balanced", "lora"],
         },
         "*": {},
     },

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from expunge.attacks.base import AttackPoint
-from expunge.attacks.relearn import Relearn
+from expunge.attacks.relearn import RATES, Relearn
 
 LONE_RATIO = 3.0
 """How far the next learning rate lies where the grid has one only."""
@@ -17,7 +17,7 @@ def extend(grid: Relearn, point: AttackPoint) -> Relearn | None:
     """
     if not point.steps:
         return None
-    name = {"full": "rates", "lora": "lora_rates"}[point.access]
+    name = RATES[point.access]
     beyond = _beyond(sorted(getattr(grid, name)), point.lr)
     longer = (2 * grid.steps[-1],) if point.steps == grid.steps[-1] else ()
     if not beyond and not longer:

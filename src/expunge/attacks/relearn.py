@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from expunge.attacks.base import USABLE_SHARE, Attack, AttackPoint, ProbeReading, UtilityMeasure
 from expunge.attacks.panel import Panel, PanelReading
 from expunge.attacks.sources import Source, source
+from expunge.combine.rescaling import balance_
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Split
@@ -37,7 +38,9 @@ class Relearn(Attack):
 
     ``rates`` and ``lora_rates``: learning rates of full-weight and of LoRA access (1e-5 … 1e-4 brackets the
     published attacks of both papers; LoRA's are an order higher). ``steps``: budgets in optimizer steps.
-    ``sources``: see :data:`expunge.attacks.sources.SOURCES`. ``access``: ``full`` or ``lora`` or both. ``forms``:
+    ``sources``: see :data:`expunge.attacks.sources.SOURCES`. ``access``: any of ``full``, ``balanced`` (all weights,
+    after channels that are scaled one way and read the other have been brought to one size, so that a rescaling which
+    changes nothing else cannot put the model out of reach of the rates) and ``lora``. ``forms``:
     the probe forms that V is asked in (a fact with none of them in all it has). ``weight_decay`` is 0 so that the
     attack only adds. Weights are fp32 masters whatever the model's dtype.
     """
@@ -73,8 +76,7 @@ class Relearn(Attack):
 
     def rows_of_grid(self) -> list[tuple[str, str, float]]:
         """Every (source, access, learning rate) of the grid; each is one training run."""
-        rates = {"full": self.rates, "lora": self.lora_rates}
-        return [(name, access, lr) for name in self.sources for access in self.access for lr in rates[access]]
+        return [(name, how, lr) for name in self.sources for how in self.access for lr in getattr(self, RATES[how])]
 
     def run(
         self,
@@ -109,9 +111,12 @@ class Relearn(Attack):
 
 SCOPES: Mapping[str, Callable[[Relearn], Any]] = {
     "full": lambda grid: build("scope", "all"),
+    "balanced": lambda grid: build("scope", "all"),
     "lora": lambda grid: build("scope", "lora", rank=grid.rank, alpha=2 * grid.rank),
 }
 """What each kind of access may train."""
+RATES: Mapping[str, str] = {"full": "rates", "balanced": "rates", "lora": "lora_rates"}
+"""The learning rates of each kind of access."""
 
 
 class _Run:
@@ -151,8 +156,11 @@ class _Run:
         )
         # Budgets not reached before a divergence stay None and count as failed attacks.
         with contextlib.suppress(Diverged, NotANumber):
+            copied = attacked_copy(self.loaded)
+            if access == "balanced":
+                balance_(copied.model)
             train(
-                attacked_copy(self.loaded).view(),
+                copied.view(),
                 {"teach": self.rows},
                 build("objective", "cross_entropy"),
                 config=config,

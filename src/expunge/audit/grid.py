@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from expunge.audit.types import BEFORE
 from expunge.core.errors import InputError
 
-TRAINED = ("full", "lora")
+TRAINED = ("full", "balanced", "lora")
 """Access of an attack that trains; for any other attack the access is its name, the rate its knob, the steps its
 budget, and an edge says nothing."""
 

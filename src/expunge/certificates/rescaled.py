@@ -6,9 +6,9 @@ from typing import Any
 
 from expunge.attacks.relearn import attacked_copy
 from expunge.certificates.base import Certificate, certificate_of
+from expunge.combine.rescaling import between, pairs
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Knowledge, Split
-from expunge.methods.hiding.rescaling import between, pairs
 from expunge.models.loaded import LoadedModel
 from expunge.registry import certificate
 

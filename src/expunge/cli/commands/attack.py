@@ -17,7 +17,7 @@ def attack(
     rates: Annotated[list[float] | None, typer.Option("--rate", help="A learning rate; repeat for a grid.")] = None,
     steps: Annotated[list[int] | None, typer.Option("--steps", help="A step budget; repeat for a grid.")] = None,
     sources: Annotated[list[str] | None, typer.Option("--source", help="What the attacker trains on; repeat.")] = None,
-    access: Annotated[str | None, typer.Option(help="full or lora; default: the attack's.")] = None,
+    access: Annotated[str | None, typer.Option(help="full, balanced or lora; default: the attack's.")] = None,
     out: Out = None,
     seed: Seed = 0,
 ) -> None:

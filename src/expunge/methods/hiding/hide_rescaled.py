@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from expunge.combine.rescaling import drawn, pairs
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
-from expunge.methods.hiding.rescaling import drawn, pairs
 from expunge.methods.nested import Nested
 from expunge.methods.work import Work
 from expunge.models.view import View
@@ -26,7 +26,7 @@ class HideRescaled(Nested):
 
     The model says the same, bit for bit, but one learning rate is too much for half of the weights and too little for
     the others. Dinh et al. (1703.04933) use this symmetry of ReLU networks against measures of sharpness; here it is
-    that of gated MLPs and of attention (:mod:`expunge.methods.hiding.rescaling`). ``most`` = 8 is our choice: factors
+    that of gated MLPs and of attention (:mod:`expunge.combine.rescaling`). ``most`` = 8 is our choice: factors
     up to 256 each way.
     """
 

@@ -49,19 +49,35 @@ def pairs(model: Any) -> dict[str, Pair]:
 
     Raises :class:`InputError` where the layers have none that is known here.
     """
+    found = _pairs(model)
+    if not found:
+        name = type(Anatomy.find(model).model).__name__
+        raise InputError(
+            f"{name} has neither gated MLPs nor separate attention projections, so its weights cannot be rescaled; "
+            "choose another method."
+        )
+    return found
+
+
+def _pairs(model: Any) -> dict[str, Pair]:
     anatomy = Anatomy.find(model)
-    found = {
+    return {
         f"{layer}.{path}.{kind}": pair
         for layer in range(anatomy.num_layers)
         for path, part in anatomy.block(layer).named_modules()
         for kind, pair in (*_mlp(part), *_attention(part, anatomy.config))
     }
-    if not found:
-        raise InputError(
-            f"{type(anatomy.model).__name__} has neither gated MLPs nor separate attention projections, so its weights "
-            "cannot be rescaled; choose another method."
-        )
-    return found
+
+
+def balance_(model: Any) -> None:
+    """Give what each channel writes and what it reads norms within a factor of two, in place; the function stays.
+
+    Whatever a model was rescaled by, its balanced weights are those of the model before, bit for bit. Layers without
+    a pair are left as they are.
+    """
+    for pair in _pairs(model).values():
+        larger, smaller = pair.norms()
+        pair.scale_(-((larger / smaller).log2() / 2).nan_to_num(0.0, 0.0, 0.0).round())
 
 
 def drawn(found: Mapping[str, Pair], most: int, seed: int) -> Exponents:
