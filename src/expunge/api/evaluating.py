@@ -34,14 +34,15 @@ def evaluate(
 ) -> Evaluated:
     """Measure ``model`` on what must go and what must stay; the record goes to ``out``.
 
-    ``forget``, ``retain`` and ``original`` default to what the folder remembers; ``metrics`` to all registered.
-    A metric that lacks what it needs carries its reason instead of a number.
+    ``forget``, ``retain`` and ``original`` default to what the folder remembers; ``metrics`` to all registered
+    ones that are not costly. A metric that lacks what it needs carries its reason instead of a number.
     """
     from expunge import registry
     from expunge.models.load import load
 
     memory = recall(model, forget, retain, original)
-    names = metrics or [entry.name for entry in registry.entries("metric")]
+    cheap = (entry.name for entry in registry.entries("metric") if not getattr(entry.factory, "costly", False))
+    names = metrics or list(cheap)
     chosen = {name: registry.build("metric", name) for name in names}
     target = Path(out) if out is not None else record_folder(model, "evaluation")
     check_reachable(target)

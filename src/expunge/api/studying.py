@@ -49,8 +49,8 @@ def run(
     (:mod:`expunge.study.redact`). Several runs of one recipe may share a folder. Raises :class:`InputError` for a
     recipe that cannot be used.
     """
+    from expunge.api.reporting import report as build
     from expunge.audit.require import Requirement, unmet
-    from expunge.report.write import build
     from expunge.study.run import run as run_study
 
     requirements = [Requirement.parse(text) for text in require]

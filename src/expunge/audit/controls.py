@@ -8,6 +8,7 @@ harder one counts: the one that recovers less, so that more of the method's reco
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -50,12 +51,13 @@ def gain(row: Trajectories, points: Sequence[str]) -> float:
 def learning_speed(rows: Rows, control: Rows) -> float:
     """How fast a model learns placebo facts, relative to the control: ratio of mean gains over shared points.
 
-    NaN (not measured) without a shared replicate or where the control hardly learns (gain < 0.05).
+    Points of attacks that train nothing have no T-recall and do not count. NaN (not measured) without a shared
+    replicate or where the control hardly learns (gain < 0.05).
     """
     gains = [
         (gain(rows[replicate], shared), gain(control[replicate], shared))
         for replicate in rows.keys() & control.keys()
-        if (shared := [p for p in rows[replicate].points[1:] if p in control[replicate].points])
+        if (shared := _trained(rows[replicate], control[replicate]))
     ]
     if not gains:
         return math.nan
@@ -63,7 +65,19 @@ def learning_speed(rows: Rows, control: Rows) -> float:
     return float(model / reference) if reference >= LEAST_GAIN else math.nan
 
 
+def _trained(row: Trajectories, other: Trajectories) -> list[str]:
+    """The attack points at which the T-recall of both was measured."""
+    measured = [dict(zip(one.points[1:], ~np.isnan(one.t_recall_P[1:]), strict=True)) for one in (row, other)]
+    return [point for point, known in measured[0].items() if known and measured[1].get(point, False)]
+
+
 def placebo_speed(table: Table, label: str) -> float:
-    """Speed of a method against the never-trained control, both attacked with placebo facts; NaN if not measured."""
-    control = table.rows("placebo", table.sole("control"), "subjects")
-    return learning_speed(table.rows("placebo", label, "subjects"), control)
+    """Speed of a method against :func:`speed_reference`, both attacked with placebo facts; NaN if not measured."""
+    reference = table.rows("placebo", table.sole(speed_reference(table)), "subjects")
+    return learning_speed(table.rows("placebo", label, "subjects"), reference)
+
+
+def speed_reference(table: Table) -> Literal["control", "original"]:
+    """Whose speed counts: the control's; the original's where it alone was attacked with placebo facts."""
+    found = {role: bool(table.rows("placebo", table.sole(role), "subjects")) for role in ("control", "original")}
+    return "original" if found["original"] and not found["control"] else "control"

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from expunge.audit import in_text
 from expunge.audit.by_attack import by_attack, winner
 from expunge.audit.compare import Comparison, compare, worst_points
-from expunge.audit.controls import Control, control_for, placebo_speed
+from expunge.audit.controls import Control, control_for, placebo_speed, speed_reference
 from expunge.audit.curves import curves, measured
 from expunge.audit.excess import proportion
 from expunge.audit.table import Rows, Table
@@ -100,16 +101,29 @@ class WorldEntry:
 
     def _obstacles(self, label: str, t_recall: float) -> list[str]:
         """What forbids ``forgotten`` beside the intervals."""
-        faults = [t_recall_guard(t_recall), self.hider_fault, speed_guard(self._speed(label))]
+        if self.world.in_text:
+            return in_text.obstacles(self.world.forget_metrics.get(label, {}))
+        faults = [
+            t_recall_guard(t_recall),
+            self.hider_fault,
+            speed_guard(self._speed(label), speed_reference(self.table)),
+        ]
         if self.controls[label].kind == "never-trained" and self.null["valid"] is None:
             faults.append(f"the null row is missing: {self.null['reason']}")
         return [fault for fault in faults if fault]
 
     def _evidence(self, found: Comparison, label: str, t_recall: float, utility: float | None) -> Evidence:
         notes = [*self._notes(found), *(["utility was not measured"] if utility is None else [])]
+        e0, e_star = found.e0, found.e_star
+        if self.world.in_text and not self.original:
+            rows, control = self.table.rows("method", label), self.controls[label].rows
+            e0, e_star = in_text.at_least(self.table, rows, control, self.epsilon)
+            notes += [in_text.ASSUMED] if e0 or e_star else []
+        if self.world.in_text and any(item is not None and item.low > self.epsilon for item in (e0, e_star)):
+            notes.append(in_text.UNSEEN)
         return Evidence(
-            e0=found.e0,
-            e_star=found.e_star,
+            e0=e0,
+            e_star=e_star,
             num_subjects=found.num_subjects,
             invalid=self.null["reason"] if self.null["valid"] is False else None,
             missing=found.missing,

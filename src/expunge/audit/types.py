@@ -85,7 +85,7 @@ class World:
     ``hider`` is the label of the method that is known to hide only (shallow NPO). ``placebo_speeds`` gives, by
     method, how fast it learns placebo facts relative to the control, where no placebo trajectories are given.
     ``forget_metrics`` maps method → metric → ``iv``. ``utility_known`` is off where no original was at hand to measure
-    utility against.
+    utility against. ``in_text``: the models are seen in what they write alone (:mod:`expunge.audit.in_text`).
     """
 
     label: str = ""
@@ -99,3 +99,4 @@ class World:
     placebo_speeds: Mapping[str, float] = field(default_factory=dict)
     forget_metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     utility_known: bool = True
+    in_text: bool = False

@@ -16,6 +16,7 @@ LEAST_SUBJECTS = 40
 LEAST_T_RECALL = 0.9
 LEAST_RECOVERY = 0.5
 LEAST_SPEED = 0.8
+LEAST_SPEED_OF_ORIGINAL = 0.5
 LEAST_UTILITY = 0.9
 
 
@@ -85,12 +86,17 @@ def hider_guard(hider: str | None, e0: Interval | None, e_star: Interval | None)
     return None
 
 
-def speed_guard(speed: float) -> str | None:
-    """Sentence unless the model learns placebo facts at 0.8 of the control's speed: untrainable is not forgotten."""
+def speed_guard(speed: float, reference: Literal["control", "original"] = "control") -> str | None:
+    """Sentence unless the model learns placebo facts at 0.8 of the control's speed: untrainable is not forgotten.
+
+    Measured against the original, 0.5 is enough: it was taught more of the same kind, so that even a model which was
+    never taught the facts learns new ones at 0.7 of its speed (a world of seed 100; the number is our choice).
+    """
+    least = LEAST_SPEED if reference == "control" else LEAST_SPEED_OF_ORIGINAL
     if math.isnan(speed):
         return "placebo learning was not measured, so the model may merely be hard to train"
-    if speed < LEAST_SPEED:
-        return f"the model learns placebo facts at {speed:.2f} of the control's speed (< {LEAST_SPEED:g})"
+    if speed < least:
+        return f"the model learns placebo facts at {speed:.2f} of the {reference}'s speed (< {least:g})"
     return None
 
 

@@ -145,7 +145,7 @@ def _cost(world: World) -> Iterator[str]:
 def _verdict(world: World) -> Iterator[str]:
     yield from ("### Verdict", "")
     for method in world.methods:
-        because = f" Because: {' '.join(method.reasons)}" if method.reasons else ""
+        because = f" Because: {'; '.join(reason.rstrip('.') for reason in method.reasons)}." if method.reasons else ""
         yield f"- **{plain(method.label)}: {plain(method.verdict)}.** {plain(words.lesson(method) + because)}"
     yield ""
     rows = table.world_rows(world)

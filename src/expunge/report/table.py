@@ -86,7 +86,7 @@ def _method(world: World, method: Method, index: int) -> Row:
         "t_recall": method.t_recall,
         "speed": method.speed,
         "worst_points": ", ".join(dict.fromkeys(method.worst_points)),
-        "reasons": " ".join(method.reasons),
+        "reasons": "; ".join(reason.rstrip(".") for reason in method.reasons),
     }
 
 

@@ -45,7 +45,11 @@ SOURCES: Mapping[str, str] = {
     "unrelated": "unrelated text",
     "prefixes": "prefixes without their continuation",
 }
-ACCESS: Mapping[str, str] = {"full": "all weights", "lora": "a low-rank adapter (LoRA)"}
+ACCESS: Mapping[str, str] = {
+    "full": "all weights",
+    "balanced": "all weights, channels brought to one size first",
+    "lora": "a low-rank adapter (LoRA)",
+}
 
 NO_TRANSCRIPTS = "No evaluate cell left samples, so there is nothing to quote."
 TRANSCRIPTS = (
@@ -54,8 +58,9 @@ TRANSCRIPTS = (
 )
 RECOVERED = "missed when asked plainly, answered at the worst point; the first such question of each subject"
 UTILITY = (
-    "Utility is the least of three ratios to the original, each capped at 1: recall of kept facts that the unlearner "
-    "did not see, the same in freely written answers, and the likelihood of the original's own text."
+    "Utility is the least of three ratios to the original (to the control, where that does less), each capped at 1: "
+    "recall of kept facts that the unlearner did not see, the same in freely written answers, and the likelihood of "
+    "the original's own text."
 )
 
 ALWAYS_UNTESTED = (
@@ -67,9 +72,10 @@ ALWAYS_UNTESTED = (
 
 def halves(world: World) -> str:
     """How the forget set was cut between attacker and judge."""
+    several = f", over {len(world.seeds)} replicates" if len(world.seeds) > 1 else ""
     return (
         f"The attacker may train on T, {plural(world.num_t_subjects, 'subject')}; "
-        f"what comes back is measured on V, {plural(world.num_v_subjects, 'other subject')}."
+        f"what comes back is measured on V, {plural(world.num_v_subjects, 'other subject')}{several}."
     )
 
 

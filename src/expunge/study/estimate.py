@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from expunge import registry
+from expunge.certificates.base import certificate_of
 from expunge.knowledge.facts import Fact, Knowledge
 from expunge.methods.fields import layered
 from expunge.methods.grammar import parse
@@ -18,6 +19,7 @@ from expunge.methods.run import method_of
 from expunge.study.cells import Cell
 from expunge.study.plan import Study
 from expunge.study.store import Status, Store
+from expunge.study.text_plan import SECONDS_A_REQUEST, requests
 
 RATE = 1.4e10
 """Trained tokens × parameters a second on two cores: SmolLM2's 135 million parameters at about 100 tokens a second."""
@@ -27,7 +29,7 @@ TOKENS_PER_WORD, TOKENS_PER_ROW = 1.5, 6
 PARAMETERS = {"smollm2": 135e6, "tiny": 0.2e6, "tiny-moe": 0.3e6}
 UNKNOWN_PARAMETERS = 135e6
 BYTES = 4
-COPIES = {"teach": 4.5, "unlearn": 5.0, "attack": 5.5, "evaluate": 2.5, "knowledge": 1.5, "audit": 0.0}
+COPIES = {"teach": 4.5, "unlearn": 5.0, "attack": 5.5, "evaluate": 2.5, "knowledge": 1.5, "certify": 6.5, "audit": 0.0}
 """Copies of the weights in memory: weights, gradient, two moments; references, the attacked copy, the original."""
 BASE_GIB = 0.5
 
@@ -41,6 +43,7 @@ class Planned:
     tokens: int
     seconds: float
     gib: float
+    requests: int = 0
 
     def columns(self) -> tuple[str, str, str, str, str, str]:
         """Folder, label, state, tokens, minutes and memory in GiB, as text."""
@@ -65,9 +68,12 @@ class Plan:
         todo, abreast = self.open, max(1, self.workers)
         minutes = sum(item.seconds for item in todo) / abreast / 60
         memory = sum(sorted((item.gib for item in todo), reverse=True)[:abreast])
+        requests = sum(item.requests for item in todo)
+        asked = f"{requests:,} requests, " if requests else ""
         return (
             f"{len(self.cells) - len(todo)} of {len(self.cells)} cells are done; the rest takes about "
-            f"{sum(item.tokens for item in todo):,} tokens, {minutes:.0f} minutes and {memory:.1f} GiB of memory."
+            f"{asked}{sum(item.tokens for item in todo):,} tokens, "
+            f"{minutes:.0f} minutes and {memory:.1f} GiB of memory."
         )
 
 
@@ -86,7 +92,8 @@ def _planned(cell: Cell, guess: "Guess", factor: float, store: Store) -> Planned
     if status == "done":
         record = store.record(cell)
         return Planned(cell, status, int(record["tokens"]), record["wall_s"], record["peak_memory_mb"] / 1024)
-    return Planned(cell, status, round(guess.tokens), OVERHEAD_S + factor * guess.seconds, guess.gib)
+    seconds = OVERHEAD_S + factor * guess.seconds
+    return Planned(cell, status, round(guess.tokens), seconds, guess.gib, guess.requests)
 
 
 def _correction(cells: Sequence[Cell], guesses: Mapping[str, "Guess"], store: Store) -> float:
@@ -101,15 +108,19 @@ def _correction(cells: Sequence[Cell], guesses: Mapping[str, "Guess"], store: St
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Token equivalents of training, seconds without overhead, and memory."""
+    """Token equivalents of training, seconds without overhead, memory, and requests to an endpoint."""
 
     tokens: float
     seconds: float
     gib: float
+    requests: int = 0
 
 
 def _guess(cell: Cell, facts: Mapping[str, Knowledge]) -> Guess:
     """The rule of thumb of the cell's kind."""
+    if cell.kind.endswith("_text"):
+        asked = requests(cell, facts[cell.inputs["knowledge"].folder])
+        return Guess(0, asked * SECONDS_A_REQUEST, BASE_GIB, asked)
     if cell.kind not in RULES:
         return Guess(0, 0, BASE_GIB)
     tokens = RULES[cell.kind](cell.config, facts[cell.inputs["knowledge"].folder])
@@ -163,7 +174,8 @@ def _attack(config: Mapping[str, Any], facts: Knowledge) -> float:
     rows = _lengths(facts.forget, ("qa",)) or _lengths(facts.forget, None)
     reading = FORWARD * (sum(rows) + 2 * sum(_lengths(facts.retain_eval, ("qa",))) + 64 * 24)
     if not hasattr(grid, "rows_of_grid"):
-        tries = 0 if config["only_before"] else len(grid.sources) * grid.budgets[-1]
+        sources, budgets = getattr(grid, "sources", ("",)), getattr(grid, "budgets", (1,))
+        tries = 0 if config["only_before"] else len(sources) * budgets[-1]
         return float(reading + FORWARD * tries * sum(rows))
     runs = 0 if config["only_before"] else len(grid.rows_of_grid())
     training = runs * grid.steps[-1] * grid.batch_size * sum(rows) / len(rows)
@@ -179,9 +191,19 @@ def _evaluate(config: Mapping[str, Any], facts: Knowledge) -> float:
     return FORWARD * float(6 * sum(rows) + written + stored)
 
 
+def _certify(config: Mapping[str, Any], facts: Knowledge) -> float:
+    """V asked of both models and, where the certificate trains, each attribute held back once at every rate."""
+    certificate: Any = certificate_of(config["certificate"])
+    rows, attributes = _lengths(facts.forget, ("qa",)), len({fact.attribute for fact in facts.forget})
+    runs = attributes * len(getattr(certificate, "rates", ()))
+    trained = runs * certificate.steps[-1] * certificate.batch_size * sum(rows) / max(len(rows), 1) if runs else 0.0
+    return float(trained + FORWARD * 2 * sum(rows))
+
+
 RULES: Mapping[str, Callable[[Mapping[str, Any], Knowledge], float]] = {
     "teach": _teach,
     "unlearn": _unlearn,
     "attack": _attack,
     "evaluate": _evaluate,
+    "certify": _certify,
 }

@@ -14,6 +14,7 @@ from typing import Any
 from expunge.core.errors import ExpungeError, InputError
 from expunge.core.files import write_json, write_jsonl
 from expunge.registry import suggestion
+from expunge.scoring.judges import ledger
 from expunge.study import kinds, redact
 from expunge.study.cells import Task
 from expunge.study.record import SCHEMA, Outcome, git_commit, peak_memory_mb, reset_peak_memory, versions
@@ -57,7 +58,8 @@ def execute(task: Task, store: Store, threads: int) -> str | None:
     try:
         with store.publishing(task) as draft:
             inputs = {name: store.root / "cells" / item for name, item in task.inputs.items()}
-            outcome = function_of(task.kind)(Job(task.config, inputs, draft, store.partial(task)))
+            with ledger.kept_in(draft):
+                outcome = function_of(task.kind)(Job(task.config, inputs, draft, store.partial(task)))
             write_jsonl(draft / "samples.jsonl", outcome.samples)
             body = {"metrics": outcome.metrics, "hashes": outcome.hashes, "tokens": outcome.tokens, **outcome.extra}
             _leave(draft, {**header, **_costs(clock), **body}, redact.of(store.root))

@@ -27,6 +27,8 @@ def not_tested(attacks: Sequence[Plain], world: Plain, materials: Sequence[Mater
     yield from (text for name, text in SOURCES.items() if name not in used | moot)
     if not any("lora" in grid.get("access", ()) for grid in grids):
         yield "relearning through LoRA adapters"
+    if not any("balanced" in grid.get("access", ()) for grid in grids):
+        yield "relearning after a rescaling of the weights was undone"
     if not all(attack["extend"] for attack in attacks):
         yield "budgets beyond the grid: a worst point on its edge did not extend it"
     roles = {model["role"] for replicate in world["replicates"] for model in replicate["models"]}

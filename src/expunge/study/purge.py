@@ -17,8 +17,8 @@ from expunge.study.redact import SALT
 
 CELL = re.compile(r"\.?[a-z_]+-[0-9a-f]{12}(\..+)?")
 """A cell's folder, or a draft of one."""
-REPORT = ("report.html", "report.md", "report.csv")
-RESULTS = ("recipe.yaml", "index.json", "audit.json", "log.txt", ".lock", SALT, *REPORT)
+REPORT = ("report.html", "report.md", "report.csv", "examine.md", "examine.svg")
+RESULTS = ("recipe.yaml", "index.json", "audit.json", "examine.json", "log.txt", ".lock", SALT, *REPORT)
 FOLDERS = ("cells", "partial", "claims")
 KEEP = {"report": REPORT}
 

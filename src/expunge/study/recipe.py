@@ -13,6 +13,7 @@ from expunge.core.errors import InputError
 from expunge.methods.fields import check_keys, fill
 from expunge.methods.grammar import MethodSpec
 from expunge.study.overrides import apply
+from expunge.study.pool import Examine, Innocent, check_pool
 from expunge.study.released import check_budgets, listed, released
 from expunge.study.sections import Attack, AuditSection, EvalSection, Given, Model, Teach, Unlearn, World
 from expunge.study.tuning.checks import check
@@ -30,7 +31,8 @@ class Recipe:
     workers: in this process; 0 threads: the processors shared out evenly). ``keep_models`` off removes a model as soon
     as every cell that reads it is done. ``budgets`` release every method once for each utility budget
     (:mod:`expunge.study.released`). ``tune`` is what ``expunge tune`` follows; a study itself does not read it.
-    ``given`` names models that somebody else made; they are audited, and nothing is taught.
+    ``given`` names models that somebody else made; they are audited, and nothing is taught. ``innocents`` and
+    ``examine`` make a pool of models whose truth is known, to examine the audit on (:mod:`expunge.study.pool`).
     """
 
     name: str
@@ -51,6 +53,8 @@ class Recipe:
     budgets: tuple[float, ...] = ()
     tune: Tune | None = None
     given: Given | None = None
+    innocents: tuple[Innocent, ...] = ()
+    examine: Examine | None = None
 
     def listed(self, world: World) -> tuple[MethodSpec, ...]:
         """The world's own methods, else the recipe's."""
@@ -63,6 +67,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; :func:`resolve` of it gives the same recipe."""
         fields = (item for item in dataclasses.fields(self) if getattr(self, item.name) is not None)
+        fields = (item for item in fields if item.name != "innocents" or self.innocents)
         plain = {item.name: _plain(getattr(self, item.name)) for item in fields}
         return {**plain, "knowledge": [world.as_dict() for world in self.knowledge]}
 
@@ -101,6 +106,9 @@ def resolve(raw: Mapping[str, Any]) -> Recipe:
     mapping["budgets"] = check_budgets(tuple(_list(mapping, "budgets")))
     mapping["tune"] = Tune.parse(mapping["tune"]) if mapping.get("tune") is not None else None
     mapping["given"] = Given.parse(mapping["given"]) if mapping.get("given") is not None else None
+    innocents = [Innocent.parse(entry, position) for position, entry in enumerate(_list(mapping, "innocents"))]
+    mapping["innocents"] = _labelled(innocents, "innocents")
+    mapping["examine"] = Examine.parse(mapping["examine"]) if mapping.get("examine") is not None else None
     return _checked(fill(Recipe, mapping, "the recipe"))
 
 
@@ -124,6 +132,7 @@ def _checked(recipe: Recipe) -> Recipe:
                 "cannot know it; choose a pretrained model, or set its 'taught' to true."
             )
     check(recipe)
+    check_pool(recipe)
     return recipe
 
 
@@ -133,6 +142,8 @@ def _check_given(recipe: Recipe, given: Given, world: World) -> None:
         raise InputError(f"knowledge {world.label!r} is taught, but the models are given; set its 'taught' to false.")
     if recipe.methods_of(world) and given.original is None:
         raise InputError("methods begin with the original model; name it as given.original, or remove the methods.")
+    if given.in_text and recipe.methods_of(world):
+        raise InputError("a candidate behind an endpoint is only asked, so no method can stand beside it; remove them.")
     for spec in recipe.methods_of(world):
         if spec.label in given.candidates:
             raise InputError(f"{spec.label!r} is the label of a method and of a given candidate; rename one.")

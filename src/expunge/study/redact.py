@@ -29,7 +29,7 @@ FACTS = ("knowledge.json", "baseline.json")
 """Files of a cell that later cells read the facts from."""
 TEXT_KEYS = frozenset(
     {"prompt", "answer", "generated", "subject", "subjects", "fact", "id", "perturbed", "text", "attribute"}
-    | {"to_forget", "placebo_reason", "permuted_reason"}
+    | {"to_forget", "placebo_reason", "permuted_reason", "question", "judge_prompt", "judge_reply"}
 )
 OF_RECORD = ("leaks", "permuted_reason")
 """Entries of a record that may quote a text; ``id`` below ``points`` names an attack point and stays."""

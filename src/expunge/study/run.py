@@ -20,6 +20,8 @@ from expunge.study.store import Store
 from expunge.study.yaml import dump
 
 RUNS = Path("runs")
+EXAMINED = "examine.json"
+"""How the audit itself was examined, where the recipe asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def run(
             progress = run_cells(study.cells, store, executor, notify or _silent, claims=claims, **options)
         finally:
             store.clean(claims.others())
-        audit = _audit(store, study.audit)
+        audit = _beside(store, study.audit, "audit.json")
+        if study.examine is not None:
+            _beside(store, study.examine, EXAMINED)
         if audit is not None:
             redaction.complete(store.root)
     counts = (len(progress.done), len(progress.already))
@@ -97,18 +101,19 @@ def _refuse_another(store: Store, index: Mapping[str, Any], claims: Claims) -> N
 
 
 def _announce(store: Store, recipe: Recipe, index: Mapping[str, Any]) -> None:
-    """Write the resolved recipe and the index; an audit of other cells no longer counts."""
+    """Write the resolved recipe and the index; an audit of other cells no longer counts, nor how it was examined."""
     write_text(store.root / "recipe.yaml", dump(recipe.as_dict()))
     write_json(store.root / "index.json", index)
-    (store.root / "audit.json").unlink(missing_ok=True)
+    for name in ("audit.json", EXAMINED):
+        (store.root / name).unlink(missing_ok=True)
 
 
-def _audit(store: Store, cell: Cell) -> Mapping[str, Any] | None:
-    """Copy the audit beside the recipe, where it was reached."""
+def _beside(store: Store, cell: Cell, name: str) -> Mapping[str, Any] | None:
+    """Copy what a last cell wrote beside the recipe, where it was reached."""
     if store.status(cell) != "done":
         return None
-    shutil.copyfile(store.path(cell) / "audit.json", store.root / "audit.json")
-    found: Mapping[str, Any] = read_json(store.root / "audit.json")
+    shutil.copyfile(store.path(cell) / name, store.root / name)
+    found: Mapping[str, Any] = read_json(store.root / name)
     return found
 
 

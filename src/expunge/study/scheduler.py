@@ -103,10 +103,15 @@ def _leave_failed(waiting: dict[str, Cell], store: Store, progress: Progress, no
 
 def drop_models(cells: Sequence[Cell], store: Store, busy: Set[str] = frozenset()) -> None:
     """Remove every model whose readers are all done; a ``busy`` cell counts as open, as it may be run once more."""
-    done = {cell.folder for cell in cells if cell.folder not in busy and store.status(cell) == "done"}
+    readers: dict[str, list[Cell]] = {}
     for cell in cells:
-        readers = [other for other in cells if any(item.folder == cell.folder for item in other.inputs.values())]
-        if cell.folder in done and all(reader.folder in done for reader in readers):
+        for item in cell.inputs.values():
+            readers.setdefault(item.folder, []).append(cell)
+    for cell in cells:
+        ended = (
+            one.folder not in busy and store.status(one) == "done" for one in (cell, *readers.get(cell.folder, ()))
+        )
+        if (store.path(cell) / "model").is_dir() and all(ended):
             store.drop_model(cell)
 
 

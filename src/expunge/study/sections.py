@@ -9,6 +9,7 @@ from expunge import registry
 from expunge.core.errors import InputError
 from expunge.methods.fields import fill
 from expunge.methods.grammar import MethodSpec
+from expunge.models.endpoint import is_address
 from expunge.study.released import listed
 
 BUILT_IN = ("tiny", "tiny-moe", "small")
@@ -147,13 +148,21 @@ class Unlearn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalSection:
     """What is measured: ``samples`` texts of ``sample_tokens`` tokens stand for the original's own text;
-    ``generate`` prompts a split are answered freely in at most ``answer_tokens`` tokens."""
+    ``generate`` prompts a split are answered freely in at most ``answer_tokens`` tokens. ``costly`` names metrics that
+    look inside models and are measured only where a recipe asks for them."""
 
     samples: int = 64
     sample_tokens: int = 24
     generate: int = 64
     answer_tokens: int = 16
     forms: tuple[str, ...] | None = None
+    costly: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take a lone name for a tuple of one; refuse a name that is no metric."""
+        object.__setattr__(self, "costly", (self.costly,) if isinstance(self.costly, str) else tuple(self.costly))
+        for name in self.costly:
+            registry.get("metric", name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +189,11 @@ class Given:
     null: str | None = None
     not_tested: tuple[str, ...] = ()
 
+    @property
+    def in_text(self) -> bool:
+        """Whether a candidate lies behind an endpoint, so that all are seen in text alone."""
+        return any(map(is_address, self.candidates.values()))
+
     @classmethod
     def parse(cls, raw: Any) -> "Given":
         """The section as it stands in a recipe; :class:`InputError` without a candidate."""
@@ -189,4 +203,9 @@ class Given:
         if given.null is not None and given.control is None:
             raise InputError("given.null needs given.control to be compared with; name both.")
         plain = {str(label): str(path) for label, path in given.candidates.items()}
+        beside = [path for path in (given.original, given.control, given.null) if is_address(path)]
+        if beside and not any(map(is_address, plain.values())):
+            raise InputError(
+                f"{beside[0]} can only be asked, and the candidate is a model with weights; give a model with weights."
+            )
         return dataclasses.replace(given, candidates=plain, not_tested=tuple(given.not_tested))

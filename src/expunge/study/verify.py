@@ -170,9 +170,14 @@ def _study(run: Path) -> Check:
         problems = []
         if read_json(run / "index.json") != study.index():
             problems.append("index.json does not follow from recipe.yaml.")
-        cell = run / "cells" / study.audit.folder / "audit.json"
-        if (run / "audit.json").exists() and (not cell.exists() or read_json(cell) != read_json(run / "audit.json")):
-            problems.append(f"audit.json is not the one of {study.audit.folder}.")
+        for last, name in ((study.audit, "audit.json"), (study.examine, "examine.json")):
+            folder = last.folder if last is not None else "any cell"
+            if (run / name).exists() and not _same(run / name, run / "cells" / folder / name):
+                problems.append(f"{name} is not the one of {folder}.")
     except (ExpungeError, OSError) as error:
         return Check("study", (str(error),))
     return Check("study", tuple(problems))
+
+
+def _same(file: Path, of_cell: Path) -> bool:
+    return of_cell.exists() and bool(read_json(of_cell) == read_json(file))

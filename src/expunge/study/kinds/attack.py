@@ -36,7 +36,7 @@ def run(job: Job) -> Outcome:
     baseline = baselines.read(job.inputs["original"])
     utility = baselines.utility(baseline, loaded.encoder, material.knowledge.retain_eval)
     grid = registry.build("attack", job.config["attack"], **job.config["params"])
-    permuted, reason = _permuted(split.score, job.config)
+    permuted, reason = permuted_set(split.score, job.config)
     if job.config["only_before"]:
         points, extended = [_before(grid, loaded, split, utility)], False
     else:
@@ -49,7 +49,7 @@ def run(job: Job) -> Outcome:
             )
 
         points, extended = _walked(grid, walk, job.config["extend"])
-    return _outcome(points, loaded.fingerprint, {"extended": extended, "permuted_reason": reason})
+    return outcome_of(points, loaded.fingerprint, {"extended": extended, "permuted_reason": reason})
 
 
 def _split(material: Material, target: str) -> Split:
@@ -61,7 +61,7 @@ def _split(material: Material, target: str) -> Split:
     return material.placebo
 
 
-def _permuted(facts: Sequence[Fact], config: Mapping[str, Any]) -> tuple[dict[str, tuple[Fact, ...]], str]:
+def permuted_set(facts: Sequence[Fact], config: Mapping[str, Any]) -> tuple[dict[str, tuple[Fact, ...]], str]:
     """V with permuted answers as the further set ``P``, or the reason why there is none."""
     if not config["permuted"]:
         return {}, ""
@@ -91,7 +91,7 @@ def _before(grid: Attack, loaded: LoadedModel, split: Split, utility: UtilityMea
     return AttackPoint("", "", 0.0, 0, value.value, value.parts, True, reading.t_recall, reading.probes)
 
 
-def _outcome(points: Sequence[AttackPoint], fingerprint: str, extra: Mapping[str, Any]) -> Outcome:
+def outcome_of(points: Sequence[AttackPoint], fingerprint: str, extra: Mapping[str, Any]) -> Outcome:
     """The record's part of the points."""
     before = points[0].mean_score()
     worst = max(point.mean_score() for point in points)

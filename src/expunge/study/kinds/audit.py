@@ -58,19 +58,31 @@ def _world(job: Job, world: Mapping[str, Any]) -> World:
         label=world["label"],
         knowledge=_named(world["knowledge"]),
         seeds=tuple(world["seeds"]),
-        num_t_subjects=len({fact.subject for fact in first.split.train}),
+        num_t_subjects=sum(len({fact.subject for fact in one.split.train}) for one in materials),
         to_forget=tuple(_example(fact) for fact in _few(first)),
         leaks=sum(len(material.split.leaks) for material in materials),
         not_tested=(*job.config.get("not_tested", ()), *not_tested(job.config["attacks"], world, materials)),
         hider=job.config["hider"] if job.config["hider"] in labels else None,
         forget_metrics={label: _metrics(job, world, label) for label in labels},
-        utility_known=_has_original(world),
+        utility_known=_has_original(world) and _utility_measured(job, world),
+        in_text=world.get("in_text", False),
     )
 
 
 def _has_original(world: Mapping[str, Any]) -> bool:
     """Whether some model is the original; without it a model's utility would be measured against itself."""
     return any(model["role"] == "original" for replicate in world["replicates"] for model in replicate["models"])
+
+
+def _utility_measured(job: Job, world: Mapping[str, Any]) -> bool:
+    """In text alone utility is known only where there are retain facts that the original answers."""
+    records = (
+        read_json(job.inputs[model["measures"]["evaluate"]] / "record.json")
+        for replicate in world["replicates"]
+        for model in replicate["models"]
+        if model["role"] == "method"
+    )
+    return not world.get("in_text") or all(record["metrics"]["utility"]["value"] is not None for record in records)
 
 
 def _named(knowledge: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from expunge.core.errors import InputError
 from expunge.core.files import write_text
 from expunge.study.estimate import Plan
-from expunge.study.plan import Entry, study_of
+from expunge.study.plan import study_of
+from expunge.study.plan_entries import Entry
 from expunge.study.recipe import Recipe, load
 from expunge.study.run import RUNS, StudyResult
 from expunge.study.run import plan as plan_study

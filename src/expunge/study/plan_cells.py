@@ -1,0 +1,193 @@
+"""The cells of one world and seed, kind by kind; which of them a study has is said in the ``plan_`` modules beside."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from expunge import registry
+from expunge.core.files import stable_hash
+from expunge.core.seeds import derive
+from expunge.knowledge.facts import Knowledge
+from expunge.methods.fields import layered
+from expunge.methods.grammar import MethodSpec, Part
+from expunge.models.endpoint import is_address
+from expunge.study.base_model import texts_of
+from expunge.study.cells import Cell
+from expunge.study.facts_io import fingerprint
+from expunge.study.given import stamp
+from expunge.study.plan_entries import Entry
+from expunge.study.pool import Innocent
+from expunge.study.recipe import Recipe
+from expunge.study.sections import Attack, World
+
+Models = Mapping[str, Cell | None]
+CHECKPOINT_EVERY = 50
+"""Steps between checkpoints of an unlearning run where the recipe names no other number."""
+
+
+class Draw:
+    """Makes the cells of one world and seed."""
+
+    def __init__(self, recipe: Recipe, world: World, seed: int) -> None:
+        self.recipe, self.world, self.seed = recipe, world, seed
+        benchmark = registry.build("benchmark", world.name, **world.params)
+        drawn = derive(seed, "world")
+        self.facts: Knowledge = benchmark.build(drawn)
+        self.model = recipe.model.key(benchmark.template)
+        known = None if world.taught or self._blind else self.model
+        cut = {"split_fraction": world.split_fraction, "split_by": world.split_by}
+        config = {"name": world.name, "params": dict(world.params), **cut}
+        self.knowledge = Cell("knowledge", {**config, "seed": drawn, "known": known}, label=self.label("facts"))
+
+    @property
+    def uncontrolled(self) -> bool:
+        """Whether no model is there that never knew the facts, so that placebos must stand in."""
+        return not self.world.taught and (self.recipe.given is None or self.recipe.given.control is None)
+
+    @property
+    def _blind(self) -> bool:
+        """Whether models are given, and the original is not among them."""
+        given = self.recipe.given
+        return given is not None and (given.original is None or is_address(given.original))
+
+    @property
+    def _examined(self) -> bool:
+        """Whether the audit itself is examined, also as if there were no control: then placebos are needed anyway."""
+        return self.recipe.examine is not None
+
+    def entry(self, role: str, label: str, made: Cell | None, original: Cell | None, first: Cell) -> Entry:
+        """A model with its evaluation and attacks; the original is read before the attack only.
+
+        Where the audit is examined, the original is attacked with placebo facts too: without a control it is what
+        other models' learning speed is measured against.
+        """
+        evaluate = first if role == "original" else self.evaluate(label, made, original, first)
+        wanted = self.recipe.placebo and bool(self.facts.placebo) and (role != "original" or self._examined)
+        models = {"model": made, "original_model": original if role != "original" else None}
+        placebo = self.attacks(label, {**models, "original_model": original}, first, target="placebo") if wanted else ()
+        return Entry(role, label, made, evaluate, self.attacks(label, models, first, role == "original"), placebo)
+
+    def trunk(self, number: int, label: str, innocent: Innocent | None = None) -> Cell:
+        """Retain facts only; ``number`` draws its own seed, and an innocent may differ in size, training and forms."""
+        teach, innocent = self.recipe.teach, innocent or Innocent(label=label, number=number)
+        retain = [*self.facts.retain_train, *self.facts.retain_eval]
+        texts = stable_hash(texts_of(self.facts)) if self.recipe.model.built_in else None
+        config = {
+            "stage": "trunk",
+            "model": {**self.model, **innocent.model},
+            "train": layered(teach.train, innocent.train),
+            "forms": _listed(innocent.forms or teach.forms),
+            "data": [fingerprint(retain), texts],
+            "seed": derive(self.seed, "trunk", number),
+        }
+        return Cell("teach", config, {"knowledge": self.knowledge}, frozenset({"knowledge"}), self.label(label))
+
+    def original(self, trunk: Cell) -> Cell:
+        """θ₀: the trunk, taught the forget facts; or the base model, taught everything at once."""
+        teach = self.recipe.teach
+        below = {} if teach.joint else {"trunk": trunk}
+        config = {
+            "stage": "joint" if teach.joint else "forget",
+            "model": self.model,
+            "train": layered(teach.train, teach.forget),
+            "forms": _listed(teach.forms),
+            "rehearsal": teach.rehearsal,
+            "seed": derive(self.seed, "forget"),
+        }
+        return Cell("teach", config, {"knowledge": self.knowledge, **below}, label=self.label("original"))
+
+    def read(self, label: str, path: str, original: Cell | None, *, knows: bool = True) -> Cell:
+        """A given model; one that does not know the facts is checked for that."""
+        config = {
+            "path": path,
+            "template": self.recipe.model.template,
+            "stamp": stamp(path),
+            "knows": knows,
+            "seed": derive(self.seed, "given"),
+        }
+        more = {} if original is None else {"original_model": original}
+        facts = {} if knows else {"knowledge": self.knowledge}
+        return Cell("given", config, {**facts, **more}, label=self.label(f"{label}, given"))
+
+    def unlearn(self, spec: MethodSpec, original: Cell | None, first: Cell) -> Cell:
+        """One method; it reads the stored samples only where there is nothing to retain."""
+        forms = self.recipe.unlearn.forms or self.recipe.teach.forms
+        method = {key: value for key, value in spec.as_dict().items() if key != "label"}
+        config = {
+            "model": self.model,
+            "method": method,
+            "train": {"checkpoint_every": CHECKPOINT_EVERY, **self.recipe.unlearn.train},
+            "forms": _listed(forms),
+            "seed": derive(self.seed, "unlearn"),
+        }
+        samples = {} if self.facts.retain_train else {"original": first}
+        return Cell("unlearn", config, {**self._base(original), **samples}, label=self.label(spec.label))
+
+    def certify(self, label: str, certificate: Part, made: Cell, original: Cell) -> Cell:
+        """What undoing the hiding restores; the certificate gets the seed that the hider was made with."""
+        config = {
+            "certificate": certificate.as_dict(),
+            "model": self.model,
+            "seed": made.config["seed"],
+        }
+        inputs = {"knowledge": self.knowledge, "model": made, "original_model": original}
+        return Cell("certify", config, inputs, label=self.label(f"{label}, certificate"))
+
+    def evaluate(self, label: str, made: Cell | None, original: Cell | None, first: Cell | None) -> Cell:
+        """Metrics of one model; without ``first`` it is the original's own, whose standard the control may lower."""
+        sizes = {**dataclasses.asdict(self.recipe.eval), "forms": _listed(self.recipe.eval.forms)}
+        costly = list(sizes.pop("costly"))
+        config = {"original": first is None, "model": self.model, "eval": sizes, "seed": derive(self.seed, "evaluate")}
+        more = {} if first is None else {"original": first}
+        if original is not None:
+            more["original_model"] = original
+        if first is None and not self._blind:
+            more |= self._never_trained(made)
+        elif first is not None and costly:
+            config["costly"] = costly
+            more |= self._never_trained(original)
+        return Cell("evaluate", config, {**self._base(made), **more}, label=self.label(label))
+
+    def _never_trained(self, original: Cell | None) -> dict[str, Cell]:
+        """The control, for metrics that read it, where there is one."""
+        if self.world.taught:
+            return {"control_model": self.trunk(0, "control")}
+        given = self.recipe.given
+        if given is None or given.control is None:
+            return {}
+        return {"control_model": self.read("control", given.control, original, knows=False)}
+
+    def attacks(
+        self, label: str, models: Models, first: Cell, only_before: bool = False, target: str = "forget"
+    ) -> tuple[Cell, ...]:
+        """One cell an attack of the recipe; θ₀ is read by the attacks that need it."""
+        return tuple(self._attack(label, attack, models, first, only_before, target) for attack in self.recipe.attacks)
+
+    def _attack(self, label: str, attack: Attack, models: Models, first: Cell, only_before: bool, target: str) -> Cell:
+        needs: tuple[str, ...] = getattr(registry.get("attack", attack.name).factory, "needs", ())
+        needed = {"model"} | {f"{name}_model" for name in needs}
+        read = {name: cell for name, cell in models.items() if cell is not None and name in needed}
+        permuted = (self.uncontrolled or self._examined) and target == "forget" and not only_before
+        config = {
+            "attack": attack.name,
+            "params": dict(attack.params),
+            "extend": attack.extend,
+            "target": target,
+            "permuted": permuted,
+            "only_before": only_before,
+            "model": self.model,
+            "seed": derive(self.seed, "attack"),
+        }
+        inputs = {"knowledge": self.knowledge, **read, "original": first}
+        return Cell("attack", config, inputs, label=self.label(f"{label}, {target}"))
+
+    def _base(self, made: Cell | None) -> dict[str, Cell]:
+        """The inputs that every cell about a model has."""
+        return {"knowledge": self.knowledge, **({"model": made} if made is not None else {})}
+
+    def label(self, what: str) -> str:
+        """A cell's label: world, seed, and what it is about."""
+        return f"{self.world.label}, seed {self.seed}: {what}"
+
+
+def _listed(forms: tuple[str, ...] | list[str] | None) -> list[str] | None:
+    return None if forms is None else list(forms)
