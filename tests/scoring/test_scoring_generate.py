@@ -41,6 +41,32 @@ def test_stops_at_an_end_token_row_by_row() -> None:
         assert made == unstopped[: len(made)] and end not in made[:-1]
 
 
+def test_rows_that_are_done_leave_the_batch_and_change_no_text() -> None:
+    view = tiny().view()
+    prompts = [(7,), (40, 41), (9, 9, 30), (52,), (61, 3, 5, 8), (17, 18)]
+    free = generate_ids(view, prompts, (), max_new_tokens=12)
+    ends = {free[0][1], free[1][3]}
+    sizes = []
+    hook = view.anatomy.embed.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
+    made = generate_ids(view, prompts, ends, max_new_tokens=12)
+    hook.remove()
+    assert made == [stepwise_argmax(view.model, prompt, ends, 12) for prompt in prompts]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == len(prompts) > sizes[-1]
+
+
+def test_sampled_rows_keep_their_own_draws_when_others_leave() -> None:
+    view, prompts = tiny().view(), [(7,), (40, 41), (9, 9, 30), (52,)]
+
+    def draw(ends: tuple[int, ...], max_tokens: int = 4096) -> list[tuple[int, ...]]:
+        return generate_ids(view, prompts, ends, max_new_tokens=10, temperature=1.0, max_tokens=max_tokens)
+
+    free = draw(())
+    end = free[0][2]
+    stopped = draw((end,))
+    assert stopped == draw((end,), max_tokens=1) and len(stopped[0]) <= 3 < max(map(len, stopped))
+    assert all(made == unstopped[: len(made)] for made, unstopped in zip(stopped, free, strict=True))
+
+
 def test_greedy_match_holds_exactly_when_the_generated_ids_begin_with_the_answer() -> None:
     view = tiny().view()
     for prompt in PROMPTS:

@@ -1,7 +1,7 @@
 """Multiple choice as lm-eval scores it: the option of largest log-likelihood is the model's answer."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact
@@ -13,11 +13,38 @@ from expunge.scoring.probes import score_facts
 OPTION = "option"
 
 
-def choice_accuracy(view: View, encoder: Encoder, facts: Sequence[Fact], form: str = "choice") -> Reading:
-    """Share of questions whose answer has a larger summed log-likelihood than every wrong answer.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One question and the summed log-likelihood, in nats, of each option by its text; the right one stands first."""
 
-    lm-eval's ``acc``, on probes of ``form`` with wrong answers; chance is one over the number of options. Ties go to
-    the wrong answer. :class:`InputError` when no probe of that form has wrong answers.
+    fact: Fact
+    right: str
+    options: Mapping[str, float]
+
+    def picked(self, by_character: bool = False) -> str:
+        """The model's answer; ``by_character`` divides an option's log-likelihood by its number of characters.
+
+        Of equal options the later one counts, so that a tie with the right answer is wrong.
+        """
+        return max(
+            reversed(list(self.options)), key=lambda text: self.options[text] / (len(text) if by_character else 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAccuracies:
+    """lm-eval's ``acc`` and ``acc_norm``."""
+
+    plain: Reading
+    by_character: Reading
+
+
+def choices(
+    view: View, encoder: Encoder, facts: Sequence[Fact], form: str = "choice", *, max_tokens: int = 4096
+) -> list[Choice]:
+    """The options of all probes of ``form`` that have wrong answers, scored in one pass that shares their questions.
+
+    :class:`InputError` when no probe of that form has wrong answers.
     """
     asked = [(fact, probe) for fact in facts for probe in fact.of_form(form) if probe.perturbed]
     if not asked:
@@ -30,11 +57,28 @@ def choice_accuracy(view: View, encoder: Encoder, facts: Sequence[Fact], form: s
         )
         for number, (fact, probe) in enumerate(asked)
     ]
-    found: dict[str, list[float]] = {}
-    for item in score_facts(view, encoder, options, (OPTION,)):
-        found.setdefault(item.fact.id, []).append(sum(item.score.logprobs))
-    values = [
-        Value(fact.subject, float(right > max(wrong)))
-        for (fact, _), (right, *wrong) in zip(asked, found.values(), strict=True)
+    found: dict[str, dict[str, float]] = {}
+    for item in score_facts(view, encoder, options, (OPTION,), max_tokens=max_tokens):
+        found.setdefault(item.fact.id, {})[item.probe.answer] = sum(item.score.logprobs)
+    return [Choice(fact, probe.answer, found[str(number)]) for number, (fact, probe) in enumerate(asked)]
+
+
+def choice_accuracies(
+    view: View, encoder: Encoder, facts: Sequence[Fact], form: str = "choice", *, max_tokens: int = 4096
+) -> ChoiceAccuracies:
+    """Share of questions whose right option is picked, by log-likelihood and by log-likelihood a character."""
+    found = choices(view, encoder, facts, form, max_tokens=max_tokens)
+    readings = [
+        interval([Value(item.fact.subject, float(item.picked(way) == item.right)) for item in found], proportion=True)
+        for way in (False, True)
     ]
-    return interval(values, proportion=True)
+    return ChoiceAccuracies(*readings)
+
+
+def choice_accuracy(view: View, encoder: Encoder, facts: Sequence[Fact], form: str = "choice") -> Reading:
+    """Share of questions whose answer has a larger summed log-likelihood than every wrong answer.
+
+    lm-eval's ``acc``, on probes of ``form`` with wrong answers; chance is one over the number of options. Ties go to
+    the wrong answer. :class:`InputError` when no probe of that form has wrong answers.
+    """
+    return choice_accuracies(view, encoder, facts, form).plain

@@ -1,6 +1,6 @@
 """The passes of a TOFU evaluation: all answers of all sets are scored at once, and all questions answered once.
 
-No prefix is shared between the answers to one question: every row is scored whole, as everywhere else.
+The answers to one question share its prompt, which is computed once (:mod:`expunge.scoring.sharing`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,9 @@ from expunge.core.errors import InputError
 from expunge.knowledge.encode import question_ids
 from expunge.metrics.gradient_norm import gradient_norms
 from expunge.models.loaded import LoadedModel
+from expunge.models.view import View
 from expunge.scoring.generate import generate_ids
+from expunge.scoring.memory import fitting_cache, fitting_tokens
 from expunge.scoring.probes import Asked, ProbeScore, ask, score_asked
 from expunge.scoring.teacher_forced import score
 
@@ -22,9 +24,6 @@ ASKED = ("forget", "retain", "ra", "wf")
 
 NEW_TOKENS = 200
 """Most tokens of a generated answer, as in open-unlearning."""
-
-GENERATION_TOKENS = 16384
-"""Padded tokens of a generation batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ def gather_tofu(
     """
     asked = {name: ask(facts, loaded.encoder) for name, facts in sets.sets.items()}
     flat = [item for items in asked.values() for item in items]
-    scored = dict(zip((item.row.key for item in flat), score_asked(loaded.view(), flat), strict=True))
-    rows = {name: _by_fact(items, scored) for name, items in asked.items()}
+    rows = score_sets(loaded.view(), asked)
     attacked = {name: _answers(asked[name]) for name in ("forget", HOLDOUT) if name in asked}
     return TofuEvidence(
         rows,
@@ -60,6 +58,14 @@ def gather_tofu(
         _reference_losses(reference, attacked) if reference is not None and HOLDOUT in asked else None,
         _padding_remark(loaded, flat),
     )
+
+
+def score_sets(view: View, asked: Mapping[str, Sequence[Asked]]) -> dict[str, Rows]:
+    """The one teacher-forced pass: the scores of each fact's answers by set."""
+    flat = [item for items in asked.values() for item in items]
+    done = score_asked(view, flat, max_tokens=fitting_tokens(view))
+    scored = dict(zip((item.row.key for item in flat), done, strict=True))
+    return {name: _by_fact(items, scored) for name, items in asked.items()}
 
 
 def _by_fact(asked: Sequence[Asked], scored: Mapping[str, ProbeScore]) -> Rows:
@@ -75,9 +81,8 @@ def _answers(asked: Sequence[Asked]) -> list[Asked]:
 def _said(loaded: LoadedModel, rows: Rows) -> tuple[str, ...]:
     encoder = loaded.encoder
     prompts = [question_ids(items[0].probe, encoder) for items in rows]
-    made = generate_ids(
-        loaded.view(), prompts, encoder.end_ids, max_new_tokens=NEW_TOKENS, max_tokens=GENERATION_TOKENS
-    )
+    view = loaded.view()
+    made = generate_ids(view, prompts, encoder.end_ids, max_new_tokens=NEW_TOKENS, max_tokens=fitting_cache(view))
     ends = frozenset(encoder.end_ids)
     return tuple(encoder.decode([token for token in answer if token not in ends]).strip() for answer in made)
 

@@ -59,13 +59,14 @@ class Retrained:
 
 def measure_tofu(found: TofuEvidence, retrained: Retrained | None = None) -> dict[str, Measured]:
     """Every metric by its name; what lacks a reference, a holdout set or a model carries its reason."""
-    done = _answered(found) | _said_well(found) | _attacked(found)
+    done = answered(found) | _said_well(found) | _attacked(found)
     parts = {name: done[name].reading for name in UTILITY}
     done["model_utility"] = Measured(model_utility(parts))
     return done | _against(done, retrained)
 
 
-def _answered(found: TofuEvidence) -> dict[str, Measured]:
+def answered(found: TofuEvidence) -> dict[str, Measured]:
+    """What the scores of all answers give by themselves: probabilities, truth ratios, memorisation."""
     done: dict[str, Measured] = {}
     for name in ASKED:
         rows = found.scores[name]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from expunge.benchmarks.base import Benchmark
 from expunge.benchmarks.pieces import Answers, check_words, passages
 from expunge.benchmarks.tables import Row, Source, read_table
+from expunge.benchmarks.utility_sets import utility_facts
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Probe, Split
@@ -44,7 +45,8 @@ class Wmdp(Benchmark):
     answers), and ``qa``, the question without options, answered in words; a question that cannot be understood without
     its options has no such form. The benchmark cuts T and V itself, ``train_fraction`` of the questions in T, by the
     answers in words: by letter every fourth question has the same answer. Texts belong to T unless they hold an answer
-    of V.
+    of V. ``utility`` names sets of general questions (:mod:`expunge.benchmarks.utility_sets`, ``mmlu`` in the
+    literature) of which ``utility_rows`` each measure utility too.
     """
 
     taught: ClassVar[bool] = False
@@ -55,10 +57,14 @@ class Wmdp(Benchmark):
     train_fraction: float = 0.5
     eval_fraction: float = 0.5
     passage_words: int | None = 350
+    utility: tuple[str, ...] = ()
+    utility_rows: int = 200
 
     def __post_init__(self) -> None:
         """Refuse unknown domains. 350 words are about the 512 tokens of open-unlearning's loader (our choice)."""
-        object.__setattr__(self, "domains", (self.domains,) if isinstance(self.domains, str) else tuple(self.domains))
+        for name in ("domains", "utility"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         check_words(self.passage_words)
         for domain in self.domains or ("",):
             if domain not in FIELDS:
@@ -75,11 +81,12 @@ class Wmdp(Benchmark):
         questions, plain = tuple(fact for fact, _ in asked), tuple(fact for _, fact in asked)
         texts, kept = self._texts("forget"), self._texts("retain")
         train, held_out = share(kept, (1 - self.eval_fraction, self.eval_fraction), derive(seed, "retain"))
+        general = [fact for name in self.utility for fact in utility_facts(name, limit=self.utility_rows, seed=seed)]
         return Knowledge(
             "wmdp",
             (*questions, *texts),
             train,
-            held_out,
+            (*held_out, *general),
             streams={"unrelated": unrelated(len(questions), seed)},
             split=self._cut(questions, plain, texts, seed),
         )

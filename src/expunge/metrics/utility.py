@@ -61,7 +61,6 @@ class Utility:
         }
         return UtilityReading(min(part for part in parts.values() if part is not None), parts)
 
-
     def within_reach(self, control: View) -> "Utility":
         """The same measure, asking no more than a model does that never knew the facts.
 

@@ -12,7 +12,8 @@ import torch
 from expunge.core.errors import InputError
 from expunge.models.rows import Row
 from expunge.models.view import View
-from expunge.scoring.teacher_forced import HEAD_CHUNK, batches_by_length, evaluating
+from expunge.scoring.batching import batches_by_length
+from expunge.scoring.teacher_forced import HEAD_CHUNK, evaluating
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,13 @@ from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.models.chat import Encoder
 from expunge.models.view import View
-from expunge.scoring.teacher_forced import batches_by_length, evaluating
+from expunge.scoring.batching import batches_by_length
+from expunge.scoring.teacher_forced import evaluating
 
 Ids = tuple[int, ...]
+
+LEAVE = 0.75
+"""Finished rows leave a batch once no more than this share is unfinished: leaving copies the cache. Our choice."""
 
 
 def generate(
@@ -52,7 +56,8 @@ def generate_ids(
 ) -> list[Ids]:
     """New token ids of each prompt, the end token included where one was emitted.
 
-    ``max_tokens`` bounds a batch's padded size with its new tokens. Equal prompts are computed once when greedy.
+    ``max_tokens`` bounds a batch's padded size with its new tokens; rows that are done leave their batch. Equal prompts
+    are computed once when greedy.
     :class:`InputError` on an empty prompt, which has no position to predict from.
     """
     if max_new_tokens < 1:
@@ -78,22 +83,22 @@ class _Picker:
         self.temperature = temperature
         self.streams = [random.Random(seed) for seed in seeds]
 
-    def __call__(self, logits_BV: Tensor) -> Tensor:
-        """Token ids [B]."""
+    def __call__(self, logits_BV: Tensor, rows: Sequence[int]) -> Tensor:
+        """Token ids [B] of the rows of these numbers."""
         if not self.temperature:
             return logits_BV.argmax(-1)
         cumulative_BV = (logits_BV.double() / self.temperature).softmax(-1).cumsum(-1)
-        draws_B1 = torch.tensor([[stream.random()] for stream in self.streams], dtype=torch.float64)
+        draws_B1 = torch.tensor([[self.streams[row].random()] for row in rows], dtype=torch.float64)
         scaled_B1 = draws_B1.to(logits_BV.device) * cumulative_BV[:, -1:]
         return torch.searchsorted(cumulative_BV, scaled_B1, right=True)[:, 0].clamp_max(logits_BV.shape[1] - 1)
 
 
 def _continue(view: View, prompts: Sequence[Ids], ends: set[int], max_new_tokens: int, pick: _Picker) -> list[Ids]:
-    """The decoding loop of one batch over the model's own cache."""
+    """The decoding loop of one batch over the model's own cache; ``rows`` are those still in the batch."""
     ids_BT, mask_BT = _left_padded(prompts, next(iter(ends), 0), view.device)
     positions_BT = (mask_BT.cumsum(1) - 1).clamp_min(0)
     made: list[list[int]] = [[] for _ in prompts]
-    open_rows, cache, extra = set(range(len(prompts))), None, _last_logit_only(view.model)
+    rows, cache, extra = list(range(len(prompts))), None, _last_logit_only(view.model)
     for step in range(max_new_tokens):
         outputs = view.model(
             input_ids=ids_BT,
@@ -103,16 +108,30 @@ def _continue(view: View, prompts: Sequence[Ids], ends: set[int], max_new_tokens
             use_cache=True,
             **extra,
         )
-        next_B = pick(outputs.logits[:, -1].float())
-        for row in tuple(open_rows):
-            made[row].append(int(next_B[row]))
-            if made[row][-1] in ends:
-                open_rows.discard(row)
-        if not open_rows or step + 1 == max_new_tokens:
+        next_B = pick(outputs.logits[:, -1].float(), rows)
+        for row, token in zip(rows, next_B.tolist(), strict=True):
+            if not _done(made[row], ends):
+                made[row].append(token)
+        still = [place for place, row in enumerate(rows) if not _done(made[row], ends)]
+        if not still or step + 1 == max_new_tokens:
             break
         cache, ids_BT, positions_BT = outputs.past_key_values, next_B[:, None], positions_BT[:, -1:] + 1
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(prompts), 1)], 1)
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(rows), 1)], 1)
+        if len(still) <= LEAVE * len(rows) and _divisible(cache):
+            kept_B = torch.tensor(still, device=ids_BT.device)
+            cache.batch_select_indices(kept_B)
+            ids_BT, positions_BT, mask_BT = ids_BT[kept_B], positions_BT[kept_B], mask_BT[kept_B]
+            rows = [rows[place] for place in still]
     return [tuple(row) for row in made]
+
+
+def _done(answer: Sequence[int], ends: set[int]) -> bool:
+    return bool(answer) and answer[-1] in ends
+
+
+def _divisible(cache: Any) -> bool:
+    """Whether rows can be taken out of a cache; a recurrent state's layers do not say how."""
+    return all(hasattr(layer, "batch_select_indices") for layer in getattr(cache, "layers", (None,)))
 
 
 def _left_padded(prompts: Sequence[Ids], pad_id: int, device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,12 @@ from torch import Tensor, nn
 from expunge.core.errors import InputError
 from expunge.models.rows import Row
 from expunge.models.view import View
+from expunge.scoring.batching import Part, batches_by_length
+from expunge.scoring.memory import fitting_labels
+from expunge.scoring.sharing import can_share, groups_of, shared_parts
 
 HEAD_CHUNK = 512
-"""Label tokens unembedded at a time, so that memory is bounded by 512 × V and not by the batch."""
+"""Most label tokens unembedded at a time, so that memory is bounded by 512 × V and not by the batch."""
 
 LOWEST_LOGPROB = -1e4
 """Floor used in the moments only: a token of probability 0 adds 0 · log 0 = 0, not NaN."""
@@ -78,25 +83,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def batches_by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Indices cut into batches of near-equal length whose padded size stays within ``max_tokens``.
-
-    A single row longer than ``max_tokens`` is a batch of its own: nothing is truncated.
-    """
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda item: (-lengths[item], item)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= max_tokens:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
-def score(view: View, rows: Sequence[Row], *, max_tokens: int = 4096) -> list[RowScore]:
+def score(view: View, rows: Sequence[Row], *, max_tokens: int = 4096, share: bool = True) -> list[RowScore]:
     """Score ``rows`` in input order; rows of equal content are computed once and keep their own keys.
 
-    ``max_tokens`` bounds the padded tokens of a batch. :class:`InputError` names a row without a label,
-    :class:`NotANumber` a row at which the model's output is not a number.
+    Rows that open with the same prompt compute it once (:mod:`expunge.scoring.sharing`), equal up to rounding to whole
+    rows; ``share`` False computes every row whole, as a perturbation that tells rows or positions apart needs it.
+    ``max_tokens`` bounds the padded tokens of a batch.
+    :class:`InputError` names a row without a label, :class:`NotANumber` a row at which the model's output is not a
+    number.
     """
     for row in rows:
         if not row.num_labels:
@@ -105,9 +99,8 @@ def score(view: View, rows: Sequence[Row], *, max_tokens: int = 4096) -> list[Ro
     unique = list(contents.values())
     computed: dict[_Content, RowScore] = {}
     with evaluating(view.model):
-        for indices in batches_by_length([len(row.ids) for row in unique], max_tokens):
-            members = [unique[index] for index in indices]
-            for row, scored in zip(members, _score_batch(view, members), strict=True):
+        for part in _parts(view, unique, max_tokens, share):
+            for row, scored in zip(part.rows, _row_scores(view, part), strict=True):
                 computed[row.ids, row.labels] = scored
     return [_renamed(computed[row.ids, row.labels], row.key) for row in rows]
 
@@ -116,34 +109,55 @@ def _renamed(scored: RowScore, key: str) -> RowScore:
     return RowScore(key, scored.logprobs, scored.hits, scored.means, scored.variances, scored.targets)
 
 
-def _score_batch(view: View, rows: Sequence[Row]) -> list[RowScore]:
-    outputs = view.forward(view.collate(rows), logits=False, final_hidden=True)
-    columns = token_statistics(view, outputs.final_hidden_ND, outputs.targets_N)
-    counts = [row.num_labels for row in rows]
-    parts = {name: torch.split(column, counts) for name, column in columns.items()}
-    targets = torch.split(outputs.targets_N.cpu(), counts)
-    return [_row_score(row, {name: part[i] for name, part in parts.items()}, targets[i]) for i, row in enumerate(rows)]
+def _parts(view: View, rows: Sequence[Row], max_tokens: int, share: bool) -> Iterator[Part]:
+    """The passes over ``rows``: whole rows, and trees of those that share a prompt."""
+    whole, groups = groups_of(rows) if share else (rows, [])
+    if groups and not can_share(view, groups):
+        whole, groups = rows, []
+    yield from _whole_parts(view, whole, max_tokens)
+    yield from shared_parts(view, groups, max_tokens)
+
+
+def _whole_parts(view: View, rows: Sequence[Row], max_tokens: int) -> Iterator[Part]:
+    for indices in batches_by_length([len(row.ids) for row in rows], max_tokens):
+        members = [rows[index] for index in indices]
+        outputs = view.forward(view.collate(members), logits=False, final_hidden=True)
+        ends = list(accumulate((row.num_labels for row in members), initial=0))
+        places = [range(*pair) for pair in pairwise(ends)]
+        yield Part(members, outputs.final_hidden_ND, outputs.targets_N, places)
+
+
+def _row_scores(view: View, part: Part) -> list[RowScore]:
+    columns = token_statistics(view, part.hidden_ND, part.targets_N) | {"targets": part.targets_N.cpu()}
+    values = {name: column.tolist() for name, column in columns.items()}
+    pairs = zip(part.rows, part.places, strict=True)
+    return [
+        _row_score(row, {name: [all_[i] for i in places] for name, all_ in values.items()}) for row, places in pairs
+    ]
 
 
 def token_statistics(view: View, hidden_ND: Tensor, targets_N: Tensor) -> dict[str, Tensor]:
     """log p(target), argmax hit, mean and variance of log p under p, each [N] on the CPU; fp32, chunk by chunk."""
-    pairs = zip(torch.split(hidden_ND, HEAD_CHUNK), torch.split(targets_N, HEAD_CHUNK), strict=True)
-    chunks = [_chunk_statistics(view.head_logits(hidden_CD), targets_C) for hidden_CD, targets_C in pairs]
+    size = min(HEAD_CHUNK, fitting_labels(view.anatomy.config.vocab_size, hidden_ND.device))
+    pairs = zip(torch.split(hidden_ND, size), torch.split(targets_N, size), strict=True)
+    chunks = [_chunk_statistics(view, hidden_CD, targets_C) for hidden_CD, targets_C in pairs]
     return {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
 
 
-def _chunk_statistics(logits_CV: Tensor, targets_C: Tensor) -> dict[str, Tensor]:
-    logprobs_CV = logits_CV.log_softmax(-1)
-    target_C = logprobs_CV.gather(1, targets_C[:, None])[:, 0]
+def _chunk_statistics(view: View, hidden_CD: Tensor, targets_C: Tensor) -> dict[str, Tensor]:
+    """Three matrices of C × V at a time and no more, so much is done in place."""
+    logits_CV = view.head_logits(hidden_CD)
     hits_C = logits_CV.argmax(-1) == targets_C
-    probs_CV, bounded_CV = logprobs_CV.exp(), logprobs_CV.clamp_min(LOWEST_LOGPROB)
+    logprobs_CV = logits_CV.log_softmax(-1)
+    del logits_CV
+    target_C = logprobs_CV.gather(1, targets_C[:, None])[:, 0]
+    probs_CV, bounded_CV = logprobs_CV.exp(), logprobs_CV.clamp_min_(LOWEST_LOGPROB)
     mean_C = (probs_CV * bounded_CV).sum(-1)
-    variance_C = (probs_CV * (bounded_CV - mean_C[:, None]).square()).sum(-1)
+    variance_C = bounded_CV.sub_(mean_C[:, None]).square_().mul_(probs_CV).sum(-1)
     return {"logprobs": target_C, "hits": hits_C, "means": mean_C, "variances": variance_C}
 
 
-def _row_score(row: Row, columns: Mapping[str, Tensor], targets: Tensor) -> RowScore:
-    if columns["logprobs"].isnan().any():
+def _row_score(row: Row, columns: Mapping[str, Sequence[Any]]) -> RowScore:
+    if any(map(math.isnan, columns["logprobs"])):
         raise NotANumber(f"the model's output at row {row.key!r} is not a number; its weights have diverged.")
-    values = {name: tuple(column.tolist()) for name, column in columns.items()}
-    return RowScore(row.key, targets=tuple(targets.tolist()), **values)
+    return RowScore(row.key, **{name: tuple(column) for name, column in columns.items()})
