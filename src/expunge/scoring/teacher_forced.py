@@ -27,6 +27,9 @@ HEAD_CHUNK = 512
 LOWEST_LOGPROB = -1e4
 """Floor used in the moments only: a token of probability 0 adds 0 · log 0 = 0, not NaN."""
 
+STATISTICS = ("logprobs", "hits", "means", "variances")
+"""What is kept of the distribution before a label token."""
+
 _Content = tuple[tuple[int, ...], tuple[bool, ...]]
 
 
@@ -136,23 +139,34 @@ def _row_scores(view: View, part: Part) -> list[RowScore]:
     ]
 
 
+@torch.no_grad()
 def token_statistics(view: View, hidden_ND: Tensor, targets_N: Tensor) -> dict[str, Tensor]:
-    """log p(target), argmax hit, mean and variance of log p under p, each [N] on the CPU; fp32, chunk by chunk."""
+    """log p(target), argmax hit, mean and variance of log p under p, each [N] on the CPU; fp32, chunk by chunk.
+
+    All chunks work in the same two matrices: a heap that is asked for new ones again and again keeps growing.
+    """
     size = min(HEAD_CHUNK, fitting_labels(view.anatomy.config.vocab_size, hidden_ND.device))
-    pairs = zip(torch.split(hidden_ND, size), torch.split(targets_N, size), strict=True)
-    chunks = [_chunk_statistics(view, hidden_CD, targets_C) for hidden_CD, targets_C in pairs]
-    return {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
+    numbers = {name: targets_N.new_empty(len(targets_N), dtype=torch.float32) for name in STATISTICS}
+    spare: Tensor | None = None
+    for start in range(0, len(targets_N), size):
+        part = slice(start, start + size)
+        logits_CV = view.head_logits(hidden_ND[part])
+        spare = logits_CV.new_empty(2, *logits_CV.shape) if spare is None else spare
+        for name, column_C in _chunk_statistics(logits_CV, targets_N[part], *spare[:, : len(logits_CV)]).items():
+            numbers[name][part] = column_C
+        del logits_CV
+    columns = {name: column_N.cpu() for name, column_N in numbers.items()}
+    return columns | {"hits": columns["hits"].bool()}
 
 
-def _chunk_statistics(view: View, hidden_CD: Tensor, targets_C: Tensor) -> dict[str, Tensor]:
-    """Three matrices of C × V at a time and no more, so much is done in place."""
-    logits_CV = view.head_logits(hidden_CD)
+def _chunk_statistics(logits_CV: Tensor, targets_C: Tensor, one_CV: Tensor, two_CV: Tensor) -> dict[str, Tensor]:
+    """The numbers of one chunk. Overwrites all three matrices."""
     hits_C = logits_CV.argmax(-1) == targets_C
-    logprobs_CV = logits_CV.log_softmax(-1)
-    del logits_CV
+    logprobs_CV = torch.log_softmax(logits_CV, -1, out=one_CV)
     target_C = logprobs_CV.gather(1, targets_C[:, None])[:, 0]
-    probs_CV, bounded_CV = logprobs_CV.exp(), logprobs_CV.clamp_min_(LOWEST_LOGPROB)
-    mean_C = (probs_CV * bounded_CV).sum(-1)
+    probs_CV = torch.exp(logprobs_CV, out=two_CV)
+    bounded_CV = logprobs_CV.clamp_min_(LOWEST_LOGPROB)
+    mean_C = torch.mul(probs_CV, bounded_CV, out=logits_CV).sum(-1)
     variance_C = bounded_CV.sub_(mean_C[:, None]).square_().mul_(probs_CV).sum(-1)
     return {"logprobs": target_C, "hits": hits_C, "means": mean_C, "variances": variance_C}
 
