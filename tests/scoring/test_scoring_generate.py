@@ -22,10 +22,15 @@ def test_equals_stepwise_argmax_without_cache_whatever_the_padding(max_tokens: i
     assert made == [stepwise_argmax(view.model.eval(), prompt, (), 6) for prompt in PROMPTS]
 
 
-def test_padding_does_not_shift_absolute_positions() -> None:
+def positional() -> GPT2LMHeadModel:
+    """A random model that tells positions and contexts apart."""
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=2, n_positions=32, initializer_range=0.5)
-    model = GPT2LMHeadModel(config).eval()
+    return GPT2LMHeadModel(config).eval()
+
+
+def test_padding_does_not_shift_absolute_positions() -> None:
+    model = positional()
     prompts = [(7, 8, 9), (40,), (30, 31, 32, 33, 34, 35, 36)]
     made = generate_ids(View(model, 0), prompts, (), max_new_tokens=6)
     assert made == [stepwise_argmax(model, prompt, (), 6) for prompt in prompts]
@@ -42,11 +47,11 @@ def test_stops_at_an_end_token_row_by_row() -> None:
 
 
 def test_rows_that_are_done_leave_the_batch_and_change_no_text() -> None:
-    view = tiny().view()
-    prompts = [(7,), (40, 41), (9, 9, 30), (52,), (61, 3, 5, 8), (17, 18)]
+    view = View(positional(), 0)
+    prompts = [(7,), (40, 41), (9, 9, 30, 4), (52,), (51, 3, 5, 8, 21, 33, 17, 50), (17, 18)]
     free = generate_ids(view, prompts, (), max_new_tokens=12)
-    ends = {free[0][1], free[1][3]}
-    sizes = []
+    ends = {free[4][0], free[2][1]}  # the longest prompts leave first, those with the most padding stay
+    sizes: list[int] = []
     hook = view.anatomy.embed.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
     made = generate_ids(view, prompts, ends, max_new_tokens=12)
     hook.remove()
