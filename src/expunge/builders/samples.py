@@ -1,6 +1,6 @@
 """Stored samples: the original model's own text, for utility and for users without a retain set."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,7 +53,14 @@ def stored_samples(
     the model itself finds likely there. Texts that name a subject or an answer of the facts ``without`` are left out:
     a model that forgot them must not be blamed for it. :class:`InputError` when too few texts are left.
     """
-    barred = _names(without)
+    texts = written(view, encoder, num, max_new_tokens, seed=seed, barred=_names(without))
+    return tuple(_document(index, text) for index, text in enumerate(texts))
+
+
+def written(
+    view: View, encoder: Encoder, num: int, max_new_tokens: int, *, seed: int, barred: Collection[str] = ()
+) -> list[str]:
+    """``num`` sampled texts without the words ``barred`` (lower case); :class:`InputError` when too few are left."""
     start = encoder.document("text", "stored_samples")
     prompt = start.ids[: start.labels.index(True)]
     texts: list[str] = []
@@ -64,11 +71,9 @@ def stored_samples(
         decoded = [encoder.decode(ids[:-1] if ids[-1] in ends else ids) for ids in made]
         texts += [text for text in decoded if text.strip() and not any(name in text.casefold() for name in barred)]
         if len(texts) >= num:
-            break
-    if len(texts) < num:
-        others = "blanks or what is to be forgotten" if barred else "blanks"
-        raise InputError(f"the model wrote {len(texts)} of {num} samples and {others} otherwise; give a retain set.")
-    return tuple(_document(index, text) for index, text in enumerate(texts[:num]))
+            return texts[:num]
+    others = "blanks or what is to be forgotten" if barred else "blanks"
+    raise InputError(f"the model wrote {len(texts)} of {num} samples and {others} otherwise; give a retain set.")
 
 
 def _names(facts: Sequence[Fact]) -> frozenset[str]:
