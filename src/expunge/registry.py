@@ -37,6 +37,7 @@ HOMES: Mapping[str, str] = {
     "certificate": "expunge.certificates",
     "metric": "expunge.metrics",
     "benchmark": "expunge.benchmarks",
+    "executor": "expunge.study.executors",
 }
 
 
@@ -56,11 +57,16 @@ class Entry:
     @property
     def defaults(self) -> dict[str, Any]:
         """Hyper-parameters with their defaults; required ones map to ``inspect.Parameter.empty``."""
-        parameters = inspect.signature(self.factory).parameters.values()
-        return {parameter.name: _default(self.factory, parameter) for parameter in parameters}
+        return {parameter.name: _default(self.factory, parameter) for parameter in _parameters(self.factory)}
 
 
 _entries: dict[tuple[str, str], Entry] = {}
+
+
+@cache
+def _parameters(factory: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    """A factory's parameters; a study of thousands of cells asks for the same few again and again."""
+    return tuple(inspect.signature(factory).parameters.values())
 
 
 def _default(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
@@ -98,6 +104,7 @@ attack = _decorator("attack")
 certificate = _decorator("certificate")
 metric = _decorator("metric")
 benchmark = _decorator("benchmark")
+executor = _decorator("executor")
 
 
 @cache

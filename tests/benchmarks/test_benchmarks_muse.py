@@ -9,6 +9,11 @@ from expunge.core.errors import InputError
 from expunge.knowledge.facts import Knowledge
 from expunge.knowledge.splits import split_by_subject
 from expunge.models.chat import TEMPLATES
+from expunge.study import facts_io
+from expunge.study.execute import Job
+from expunge.study.kinds import knowledge
+from expunge.study.plan import study_of
+from expunge.study.recipe import resolve
 from reference.official import encode_all, muse_tables, stand_in_hub, write
 
 NEWS = "muse-bench/MUSE-News"
@@ -56,6 +61,58 @@ def test_folds_and_sizes_take_other_texts(tmp_path: Path) -> None:
         build(tmp_path, fold=1, size=1)
     with pytest.raises(InputError, match="fold is 5; it lies between 1 and 4"):
         build(tmp_path, fold=5)
+
+
+def in_folds() -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Tables whose second and third fold hold a verbatim prompt and an answer; one answer stands in two folds."""
+    tables = muse_tables()
+    tables["sust", "forget_1"].append({"text": "a second text with nothing in it that is asked anywhere else"})
+    tables["sust", "forget_2"].append({"text": "Before it VERB1, alpha beta; gamma1 delta1. After it forgetanswer0!"})
+    tables["sust", "forget_3"].append({"text": "verb1 alpha gamma1 and forgetanswer2"})
+    tables["sust", "forget_4"].append({"text": "once more forgetanswer2, and forgetanswer10"})
+    return tables
+
+
+def test_folds_are_requests_with_what_belongs_to_them(tmp_path: Path) -> None:
+    write(tmp_path, in_folds())
+    world = build(tmp_path, folds=True)
+    assert [set(ids) for ids in world.requests] == [
+        {"fold1-0.0", "fold1-1.0"},
+        {"fold2-0.0", "fold2-1.0", "verbatim-1", "forget-qa-0"},
+        {"fold3-0.0", "fold3-1.0"},
+        {"fold4-0.0", "fold4-1.0"},
+    ]
+    assert {fact.id for fact in world.forget} == {key for ids in world.requests for key in ids}
+    single = [set(texts(build(tmp_path, fold=number))) for number in (1, 2, 3, 4)]
+    assert [{texts(world)[at] for at in range(a, b)} for a, b in ((0, 2), (2, 4), (4, 6), (6, 8))] == single
+    assert build(tmp_path).requests == () and build(tmp_path, fold=2).requests == ()
+    with pytest.raises(InputError, match="or from all folds"):
+        build(tmp_path, folds=True, fold=1)
+
+
+def test_a_recipe_takes_the_folds_for_its_requests(tmp_path: Path) -> None:
+    """Nothing is taught: the first request starts from the given model, each later one from what was left."""
+    raw = {
+        "name": "sustainability",
+        "model": "folder",
+        "knowledge": {"name": "muse", "folds": True, "data": str(write(tmp_path, in_folds()))},
+        "methods": ["npo"],
+        "attacks": [{"name": "relearn", "sources": ["prefixes"]}],
+        "requests": 4,
+    }
+    chain = [cell for cell in study_of(resolve(raw)).cells if cell.kind == "unlearn"]
+    assert len(chain) == 4 and "model" not in chain[0].inputs
+    assert [cell.inputs["model"] for cell in chain[1:]] == chain[:-1]
+    (cell,) = [cell for cell in study_of(resolve(raw)).cells if cell.kind == "knowledge"]
+    draft = tmp_path / "cell"
+    draft.mkdir()
+    knowledge.run(Job(cell.config, {}, draft, draft))
+    material = facts_io.read(draft)
+    cut = [{fact.id for fact in side} for side in (material.split.train, material.split.score)]
+    assert len(material.knowledge.requests) == 4 and not cut[0] & cut[1]
+    assert all(side & set(ids) for side in cut for ids in material.knowledge.requests)
+    with pytest.raises(InputError, match="has 4 requests of its own, the recipe has 3"):
+        study_of(resolve({**raw, "requests": 3}))
 
 
 def test_passages_keep_every_word_and_membership_keeps_every_text(tmp_path: Path) -> None:

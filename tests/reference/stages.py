@@ -78,12 +78,14 @@ def furthest(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]
     return max(float((left[name] - right[name]).abs().max()) for name in left)
 
 
-def keeps_its_contract(method: str | Mapping[str, Any], folder: Path, settings: Mapping[str, Any] = SETTINGS) -> None:
+def keeps_its_contract(
+    method: str | Mapping[str, Any], folder: Path, settings: Mapping[str, Any] = SETTINGS, **changes: Any
+) -> None:
     """It moves the model, ends finite, leaves no adapter, repeats itself bit for bit, and can be saved and loaded."""
     from expunge.models.load import load
     from expunge.models.save import save
 
-    given = material()
+    given = material(**changes)
     before = weights(given.loaded.model)
     result = run_method(parse(method), given, settings=settings, seed=3)
     after = weights(result.model)
@@ -91,6 +93,6 @@ def keeps_its_contract(method: str | Mapping[str, Any], folder: Path, settings: 
     assert furthest(before, after) > 1e-5
     assert all(bool(torch.isfinite(weight).all()) for weight in after.values())
     assert all(weight.grad is None and weight.requires_grad for weight in result.model.parameters())
-    assert furthest(after, unlearned(method, settings)[0]) == 0
+    assert furthest(after, unlearned(method, settings, **changes)[0]) == 0
     save(given.loaded, folder / "model", model=result.model)
     assert furthest(after, weights(load(folder / "model").model)) == 0

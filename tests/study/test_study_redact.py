@@ -45,8 +45,10 @@ def leaks(study: Path, texts: set[str]) -> list[tuple[str, str]]:
 
 
 def numbers(study: Path) -> Any:
-    """The audit without its texts."""
+    """The audit without its texts: the facts that are shown, and the attributes that groups are named by."""
     worlds = json.loads((study / "audit.json").read_text())["worlds"]
+    for group in (group for world in worlds for method in world["methods"] for group in method.get("groups", ())):
+        group.pop("attribute")
     return [{key: value for key, value in world.items() if key != "to_forget"} for world in worlds]
 
 

@@ -59,9 +59,11 @@ def attack(
     absolute recovery can be told: one attack on one model never says ``forgotten``; ``expunge run`` can.
     Raises :class:`InputError` when there is nothing to attack with or nothing to compare utility with.
     """
+    from expunge.attacks.access import rates_of
+
     memory = recall(model, forget, retain, original)
     texts = _sources(memory) if attack == "relearn" else None
-    given = {_rates_of(access): rates, "steps": steps, "sources": sources or texts, "access": access}
+    given = {rates_of(access or "full"): rates, "steps": steps, "sources": sources or texts, "access": access}
     built = _build(attack, {key: value for key, value in given.items() if value is not None})
     target = Path(out) if out is not None else record_folder(model, f"attack-{attack}")
     check_reachable(target)
@@ -74,13 +76,9 @@ def attack(
     rows, beside = _rows(points), _rows(rival)
     sentences = tuple(_sentences(rows, beside, ceiling, len({fact.subject for fact in split.score})))
     record = {"schema": 1, "attack": attack, "seed": seed, "model": str(model), "original_v_recall": ceiling}
+    record |= built.notes(knowledge, split)
     _write(target, record, {"points": points, "control": rival}, sentences)
     return Attacked(target, rows, beside, sentences)
-
-
-def _rates_of(access: str | None) -> str:
-    """The grid's own name for the learning rates of an access."""
-    return "lora_rates" if access == "lora" else "rates"
 
 
 def _sources(memory: Memory) -> Sequence[str] | None:

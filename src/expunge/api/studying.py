@@ -39,6 +39,8 @@ def run(
     plugins: Sequence[str | Path] = (),
     retry_failed: bool = True,
     redact: bool = False,
+    executor: str | None = None,
+    timeout_min: int | None = None,
 ) -> Ran:
     """Run a recipe and build its report; a finished cell is not run again, a failed one is unless told otherwise.
 
@@ -46,8 +48,9 @@ def run(
     (default: ``runs/<name>``). ``require`` names a verdict or bounds that every method must meet, such as
     ``forgotten`` or ``utility>=0.9`` (:mod:`expunge.audit.require`). ``notify(event, cell, sentence)`` hears of every
     cell; ``plugins`` are files that workers load too. ``redact`` keeps texts out of the results
-    (:mod:`expunge.study.redact`). Several runs of one recipe may share a folder. Raises :class:`InputError` for a
-    recipe that cannot be used.
+    (:mod:`expunge.study.redact`). ``executor`` (local, ray, slurm) stands in place of the recipe's, with the options
+    that ``overrides`` give it, such as ``executor.gpus=1``; ``timeout_min`` bounds its jobs where it can. Several runs
+    of one recipe may share a folder. Raises :class:`InputError` for a recipe that cannot be used.
     """
     from expunge.api.reporting import report as build
     from expunge.audit.require import Requirement, unmet
@@ -55,10 +58,18 @@ def run(
 
     requirements = [Requirement.parse(text) for text in require]
     options = {"retry_failed": retry_failed, "redact": redact}
-    result = run_study(recipe, tuple(overrides), out, notify=notify, plugins=plugins, **options)
+    changes = _placed(overrides, executor, timeout_min)
+    result = run_study(recipe, changes, out, notify=notify, plugins=plugins, **options)
     report = build(result.folder) if result.audit is not None else None
     shortfall = unmet(result.audit, requirements) if result.audit is not None else None
     return Ran(result.folder, {**result.failed, **result.skipped}, result.audit, report, shortfall)
+
+
+def _placed(overrides: Iterable[str], executor: str | None, timeout_min: int | None) -> tuple[str, ...]:
+    """The overrides with where cells run: the executor first, so that the others can set its options."""
+    place = () if executor is None else (f"executor={executor}",)
+    bound = () if timeout_min is None else (f"executor.timeout_min={timeout_min}",)
+    return (*place, *overrides, *bound)
 
 
 def plan(

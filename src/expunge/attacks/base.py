@@ -105,9 +105,10 @@ def _known(value: float) -> float | None:
 class Attack:
     """Base of all attacks; fields are the budget grid.
 
-    ``kind`` is what is attacked, ``needs`` what the attacker holds: ``weights``, ``T``, ``original``, ``outputs``
-    (what the model writes), ``logprobs`` (what it gives its answers). ``by_text`` says that it can be run on a model
-    of which only the text is seen (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone.
+    ``kind`` is what is attacked, ``needs`` what the attacker holds: ``weights``, ``T``, ``V`` (all of it but the part
+    that is scored), ``original``, ``outputs`` (what the model writes), ``logprobs`` (what it gives its answers).
+    ``by_text`` says that it can be run on a model of which only the text is seen
+    (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone.
     """
 
     paper: ClassVar[str] = ""
@@ -116,6 +117,10 @@ class Attack:
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]]
     needs: ClassVar[tuple[str, ...]]
+
+    def notes(self, knowledge: Knowledge, split: Split) -> dict[str, Any]:
+        """What the record should say of the data that the attack is run with; by default nothing."""
+        return {}
 
     def run(
         self,

@@ -1,9 +1,10 @@
 """What is read at every attack point: V, T and further sets in one scoring pass, then utility."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from expunge.attacks.base import ProbeReading, UtilityMeasure
+from expunge.attacks.saying import Hear
 from expunge.models.view import View
 from expunge.scoring.probes import Asked, ProbeScore, score_asked
 from expunge.scoring.utility_reading import UtilityReading
@@ -20,10 +21,14 @@ class PanelReading:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Encoded probes by set name (``V``, ``T`` and others) and the utility measure; encoded once an attack."""
+    """Encoded probes by set name (``V``, ``T`` and others) and the utility measure; encoded once an attack.
+
+    ``hear``: how the hits of all sets but T are judged where they are not greedy matches.
+    """
 
     sets: Mapping[str, Sequence[Asked]]
     utility: UtilityMeasure
+    hear: Hear | None = None
 
     def read(self, view: View) -> PanelReading:
         """Score every set in one pass and measure utility."""
@@ -31,7 +36,16 @@ class Panel:
         scored = score_asked(view, [item for asked in self.sets.values() for item in asked])
         pairs = list(zip(scored, labels, strict=True))
         recall = mean_recall([item for item, label in pairs if label == "T"])
-        return PanelReading(self.utility(view), recall, tuple(ProbeReading.of(item, label) for item, label in pairs))
+        readings = tuple(ProbeReading.of(item, label) for item, label in pairs)
+        return PanelReading(self.utility(view), recall, self._heard(view, readings))
+
+    def _heard(self, view: View, readings: tuple[ProbeReading, ...]) -> tuple[ProbeReading, ...]:
+        """The readings with the hits of what was written."""
+        if self.hear is None:
+            return readings
+        asked = [item for name, items in self.sets.items() if name != "T" for item in items]
+        hits = iter(self.hear(view, asked))
+        return tuple(item if item.split == "T" else replace(item, hit=next(hits)) for item in readings)
 
 
 def mean_recall(scored: Sequence[ProbeScore]) -> float:

@@ -8,10 +8,15 @@ import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Literal
 
+from expunge.attacks.access import check_access, rates_of, scope_of
 from expunge.attacks.base import USABLE_SHARE, Attack, AttackPoint, ProbeReading, UtilityMeasure
+from expunge.attacks.lines import Line, searched
 from expunge.attacks.panel import Panel, PanelReading
+from expunge.attacks.saying import asked_of, hearing
+from expunge.attacks.sizes import ALL, Size, check_size, first_rows, named, parts, walked
 from expunge.attacks.sources import Source, source
 from expunge.combine.rescaling import balance_
 from expunge.core.errors import InputError
@@ -20,7 +25,7 @@ from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.models.load import LoadedModel
 from expunge.models.rows import Row
 from expunge.models.view import View
-from expunge.registry import attack, build, suggestion
+from expunge.registry import attack, build
 from expunge.scoring.probes import ask
 from expunge.scoring.teacher_forced import NotANumber
 from expunge.training.config import TrainConfig
@@ -29,6 +34,8 @@ from expunge.training.loop import train
 
 DIVERGED_LOGPROB = -1e4
 """Stands for the log-probability under weights that are not numbers, so that records stay valid JSON."""
+LISTS = ("rates", "lora_rates", "steps", "sources", "access", "forms", "sizes")
+"""Fields that take a lone value for a list of one."""
 
 
 @attack("relearn")
@@ -38,15 +45,26 @@ class Relearn(Attack):
 
     ``rates`` and ``lora_rates``: learning rates of full-weight and of LoRA access (1e-5 … 1e-4 brackets the
     published attacks of both papers; LoRA's are an order higher). ``steps``: budgets in optimizer steps.
-    ``sources``: see :data:`expunge.attacks.sources.SOURCES`. ``access``: any of ``full``, ``balanced`` (all weights,
-    after channels that are scaled one way and read the other have been brought to one size, so that a rescaling which
-    changes nothing else cannot put the model out of reach of the rates) and ``lora``. ``forms``:
-    the probe forms that V is asked in (a fact with none of them in all it has). ``weight_decay`` is 0 so that the
-    attack only adds. Weights are fp32 masters whatever the model's dtype.
+    ``sources``: see :data:`expunge.attacks.sources.SOURCES`. ``retain>qa`` trains on retain rows for ``switch`` steps
+    at the same rate and then on T, with a new optimizer and new adapters; ``steps`` count from the switch on (TAR,
+    arXiv 2408.00761, has its attacker switch so; 16 steps are our choice). ``access``: any of ``full``, ``balanced``
+    (all weights, after channels that are scaled one way and read the other have been brought to one size, so that a
+    rescaling which changes nothing else cannot put the model out of reach of the rates), ``lora`` of rank ``rank``,
+    and ``lora128`` or another rank by name. ``sizes``: how many of a source's rows the attacker holds, drawn so that
+    a smaller draw lies within a larger one, or ``all``; points of 20 rows are named ``qa:20/…``.
+    ``search``: instead of the grid, so many draws of source, size, access and a log-uniform rate between the lowest
+    and the highest given (30 is the least that is held to replace a grid); its worst point is the attack's.
+    ``forms``: the probe forms that V is asked in (a fact with none of them in all it has). ``hits``: ``greedy`` (every
+    answer token is the argmax) or ``said`` (the answer stands in what the model writes). ``weight_decay`` is 0 so that
+    the attack only adds. Weights are fp32 masters whatever the model's dtype.
     """
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]] = "weights"
     needs: ClassVar[tuple[str, ...]] = ("weights", "T")
+    protocol: ClassVar[str] = ""
+    """The name of a published protocol: its points carry it as their access, and nothing extends them."""
+    strict: ClassVar[bool] = False
+    """Whether T's own rows must not tell an answer of V either."""
 
     rates: tuple[float, ...] = (1e-5, 3e-5, 1e-4)
     lora_rates: tuple[float, ...] = (2e-4, 1e-3)
@@ -58,10 +76,14 @@ class Relearn(Attack):
     forms: tuple[str, ...] = ("qa",)
     weight_decay: float = 0.0
     clip: float | None = 1.0
+    sizes: tuple[Size, ...] = (ALL,)
+    switch: int = 16
+    search: int = 0
+    hits: Literal["greedy", "said"] = "greedy"
 
     def __post_init__(self) -> None:
         """Take a lone value for a tuple of one, sort budgets, and refuse an empty or senseless grid."""
-        for name in ("rates", "lora_rates", "steps", "sources", "access", "forms"):
+        for name in LISTS:
             value = getattr(self, name)
             alone = isinstance(value, str) or not isinstance(value, Sequence)
             object.__setattr__(self, name, (value,) if alone else tuple(value))
@@ -70,13 +92,51 @@ class Relearn(Attack):
         object.__setattr__(self, "steps", tuple(sorted({int(step) for step in self.steps})))
         if self.steps[0] < 1:
             raise InputError(f"attack 'relearn': steps has {self.steps[0]}; budgets begin at 1, 0 is always measured.")
+        if self.switch < 1 or self.search < 0:
+            raise InputError("attack 'relearn': switch must be at least 1 and search at least 0; change them.")
+        if self.hits not in ("greedy", "said"):
+            raise InputError(f"attack 'relearn': hits is {self.hits!r}; use greedy or said.")
         for name in self.access:
-            if name not in SCOPES:
-                raise InputError(f"attack 'relearn': unknown access {name!r}; {suggestion(name, SCOPES)}")
+            check_access(name)
+        for size in self.sizes:
+            check_size(size)
+
+    def lines(self, seed: int = 0, rows: Mapping[str, int] | None = None) -> list[Line]:
+        """Every training run, given how many rows the sources have; ``seed`` draws those of a search."""
+        sizes = {name: walked(self.sizes, rows[name] if rows else None) for name in self.sources}
+        names = {name: [named(name, size) for size in sizes[name]] for name in self.sources}
+        rates: dict[str, Sequence[float]] = {how: getattr(self, rates_of(how)) for how in self.access}
+        if self.search:
+            return searched(self.search, names, rates, self.steps, derive(seed, "relearn", "search"))
+        each = (name for own in names.values() for name in own)
+        return [Line(name, how, lr, self.steps) for name in each for how, given in rates.items() for lr in given]
 
     def rows_of_grid(self) -> list[tuple[str, str, float]]:
         """Every (source, access, learning rate) of the grid; each is one training run."""
-        return [(name, how, lr) for name in self.sources for how in self.access for lr in getattr(self, RATES[how])]
+        return [line.key for line in self.lines()]
+
+    def training(self, lr: float, steps: int, seed: int) -> TrainConfig:
+        """How one run trains: at a constant rate."""
+        return TrainConfig(
+            lr=lr,
+            steps=steps,
+            batch_size=self.batch_size,
+            schedule="constant",
+            warmup=0.0,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            seed=seed,
+        )
+
+    def text(self, name: str, knowledge: Knowledge, split: Split) -> Source:
+        """The named source; see :func:`expunge.attacks.sources.source`."""
+        return source(name, knowledge, split, strict=self.strict)
+
+    def notes(self, knowledge: Knowledge, split: Split) -> dict[str, Any]:
+        """For the record: what each source's rows tell of V's answers, and how many of them were dropped."""
+        checked = [self.text(name, knowledge, split).checked or {} for name in self.sources]
+        found = {name: told.as_dict(dropped) for each in checked for name, (told, dropped) in each.items()}
+        return {"sources": found, **({"search": self.search} if self.search else {})}
 
     def run(
         self,
@@ -96,27 +156,29 @@ class Relearn(Attack):
         """
         if not split.score:
             raise InputError("V is empty, so recovery cannot be measured; give more forget subjects.")
-        texts = {name: source(name, knowledge, split) for name in self.sources}
+        texts = {name: self.text(name, knowledge, split) for name in self.sources}
         sets = {"V": split.score, **(also_score or {})}
-        fixed = {name: ask(facts, loaded.encoder, self.forms) for name, facts in sets.items()}
-        runs = {name: _Run(self, loaded, text, split, fixed, utility) for name, text in texts.items()}
-        before = _point("", "", 0.0, 0, runs[self.sources[0]].panel.read(loaded.view()), None)
+        fixed = {name: asked_of(self, facts, loaded.encoder) for name, facts in sets.items()}
+        lines = self.lines(seed, {name: num_rows(text) for name, text in texts.items()})
+
+        @cache
+        def run_of(name: str) -> _Run:
+            own, size = parts(name)
+            draw = derive(seed, "relearn", own, "size")
+            return _Run(self, loaded, texts[own], size, draw, split, fixed, utility)
+
+        before = _point("", "", 0.0, 0, run_of(lines[0].source).panel.read(loaded.view()), None)
         points = [before]
-        for name, access, lr in self.rows_of_grid():
-            order = derive(seed, "relearn", name)
-            for steps, reading in runs[name].trajectory(access, lr, order):
-                points.append(_point(name, access, lr, steps, reading, before))
+        for line in lines:
+            order = derive(seed, "relearn", line.source)
+            for steps, reading in run_of(line.source).trajectory(line, order):
+                points.append(_point(line.source, self.protocol or line.access, line.lr, steps, reading, before))
         return points
 
 
-SCOPES: Mapping[str, Callable[[Relearn], Any]] = {
-    "full": lambda grid: build("scope", "all"),
-    "balanced": lambda grid: build("scope", "all"),
-    "lora": lambda grid: build("scope", "lora", rank=grid.rank, alpha=2 * grid.rank),
-}
-"""What each kind of access may train."""
-RATES: Mapping[str, str] = {"full": "rates", "balanced": "rates", "lora": "lora_rates"}
-"""The learning rates of each kind of access."""
+def num_rows(text: Source) -> int:
+    """How many rows a source has to train on."""
+    return sum(len(fact.probes) for fact in text.facts)
 
 
 class _Run:
@@ -127,48 +189,56 @@ class _Run:
         grid: Relearn,
         loaded: LoadedModel,
         text: Source,
+        size: Size,
+        draw: int,
         split: Split,
         fixed: Mapping[str, Any],
         utility: UtilityMeasure,
     ) -> None:
-        taught = ask(text.facts, loaded.encoder)
+        taught = first_rows(ask(text.facts, loaded.encoder), size, draw)
         asked_T = taught if text.from_T else ask(split.train, loaded.encoder, grid.forms)
         self.grid, self.loaded = grid, loaded
+        self.first: list[Row] = [item.row for item in ask(text.first, loaded.encoder)]
         self.rows: list[Row] = [item.row for item in taught]
-        self.panel = Panel({**fixed, "T": asked_T}, utility)
+        self.panel = Panel({**fixed, "T": asked_T}, utility, hearing(grid, loaded.encoder))
 
-    def trajectory(self, access: str, lr: float, seed: int) -> list[tuple[int, PanelReading | None]]:
-        """Readings at every step budget of one constant-rate run; ``None`` where training had diverged."""
-        readings: dict[int, PanelReading | None] = dict.fromkeys(self.grid.steps)
+    def trajectory(self, line: Line, seed: int) -> list[tuple[int, PanelReading | None]]:
+        """Readings at every step budget of one run; ``None`` where training had diverged."""
+        readings: dict[int, PanelReading | None] = dict.fromkeys(line.steps)
 
         def measure(step: int, view: View) -> None:
             readings[step] = self.panel.read(view)
 
-        config = TrainConfig(
-            lr=lr,
-            steps=self.grid.steps[-1],
-            batch_size=self.grid.batch_size,
-            schedule="constant",
-            warmup=0.0,
-            weight_decay=self.grid.weight_decay,
-            clip=self.grid.clip,
-            seed=seed,
-        )
         # Budgets not reached before a divergence stay None and count as failed attacks.
         with contextlib.suppress(Diverged, NotANumber):
             copied = attacked_copy(self.loaded)
-            if access == "balanced":
+            if line.access == "balanced":
                 balance_(copied.model)
-            train(
-                copied.view(),
-                {"teach": self.rows},
-                build("objective", "cross_entropy"),
-                config=config,
-                scope=SCOPES[access](self.grid),
-                callback=measure,
-                callback_steps=self.grid.steps,
-            )
+            if self.first:
+                before = self.grid.training(line.lr, self.grid.switch, derive(seed, "switch"))
+                self._train(copied, self.first, line.access, before)
+            config = self.grid.training(line.lr, line.steps[-1], seed)
+            self._train(copied, self.rows, line.access, config, callback=measure, callback_steps=line.steps)
         return list(readings.items())
+
+    def _train(
+        self,
+        copied: LoadedModel,
+        rows: Sequence[Row],
+        access: str,
+        config: TrainConfig,
+        callback: Callable[[int, View], None] | None = None,
+        callback_steps: Sequence[int] = (),
+    ) -> None:
+        train(
+            copied.view(),
+            {"teach": rows},
+            build("objective", "cross_entropy"),
+            config=config,
+            scope=scope_of(access, self.grid.rank),
+            callback=callback,
+            callback_steps=callback_steps,
+        )
 
 
 def attacked_copy(loaded: LoadedModel) -> LoadedModel:

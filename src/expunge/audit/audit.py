@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expunge.audit.entry import WorldEntry
+from expunge.audit.groups import Group, by_group
 from expunge.audit.table import Table
 from expunge.audit.types import Trajectories, World
 from expunge.audit.verdict import EPSILON
@@ -42,18 +43,24 @@ def audit(
     resamples: int = RESAMPLES,
     seed: int = 0,
     usable_only: bool = False,
+    groups: Sequence[Group] = (),
 ) -> AuditResult:
     """Audit one world.
 
     By default every attack point is a candidate for b*, since who wants the facts need not care for the rest of the
-    model; ``usable_only`` keeps to the points that left it usable. Raises :class:`InputError` without a method, or
+    model; ``usable_only`` keeps to the points that left it usable. Each of two or more ``groups`` of facts is judged by
+    itself too, method by method (:mod:`expunge.audit.groups`). Raises :class:`InputError` without a method, or
     when trajectories contradict each other.
     """
     table = Table(trajectories, resamples=resamples, seed=seed, usable_only=usable_only)
     if not table.labels("method"):
         raise InputError("the audit has no method to judge; give trajectories with role 'method'.")
     found = WorldEntry(table, world or World(), epsilon)
-    return AuditResult(found.entry(), {label: comparison.edges for label, comparison in found.compared.items()})
+    entry = found.entry()
+    if len(groups) > 1:
+        judged = by_group(found, groups)
+        entry["methods"] = [{**method, "groups": judged[method["label"]]} for method in entry["methods"]]
+    return AuditResult(entry, {label: comparison.edges for label, comparison in found.compared.items()})
 
 
 def assemble(results: Sequence[AuditResult], *, epsilon: float = EPSILON, resamples: int = RESAMPLES) -> dict[str, Any]:

@@ -7,9 +7,10 @@ subjects, so an attack's own row may lie above it by luck of the folds; before t
 from dataclasses import dataclass
 from typing import Any
 
+from expunge.attacks.access import trains
 from expunge.audit.compare import Comparison, compare
 from expunge.audit.controls import control_for
-from expunge.audit.grid import TRAINED, parse
+from expunge.audit.grid import parse
 from expunge.audit.table import Table
 from expunge.audit.types import BEFORE
 
@@ -36,9 +37,12 @@ class AttackRow:
 
 
 def attack_of(point: str) -> str:
-    """The attack that a point belongs to: ``relearn/SOURCE`` (``…/lora`` through adapters), else its own name."""
+    """The attack that a point belongs to: ``relearn/SOURCE`` (``…/lora`` through adapters), else its own name.
+
+    A source of so many rows is one of its own: ``relearn/qa:20``.
+    """
     here = parse(point)
-    if here.access not in TRAINED:
+    if not trains(here.access):
         return here.access
     return f"relearn/{here.source}" + ("" if here.access == "full" else f"/{here.access}")
 

@@ -12,16 +12,19 @@ from expunge.audit.controls import Control, control_for, placebo_speed, speed_re
 from expunge.audit.curves import curves, measured
 from expunge.audit.excess import proportion
 from expunge.audit.table import Rows, Table
-from expunge.audit.types import Floats, Interval, World
+from expunge.audit.types import Floats, Interval, Trajectories, World
 from expunge.audit.verdict import Evidence, decide, hider_guard, replicate_note, speed_guard, t_recall_guard, usability
 from expunge.core.errors import InputError
 
 
 class WorldEntry:
-    """Everything that the methods of one world share while their rows are filled in."""
+    """Everything that the methods of one world share while their rows are filled in.
 
-    def __init__(self, table: Table, world: World, epsilon: float) -> None:
-        self.table, self.world, self.epsilon = table, world, epsilon
+    ``whole`` is the world that this one is a group of facts of: what voids the whole voids its groups.
+    """
+
+    def __init__(self, table: Table, world: World, epsilon: float, whole: "WorldEntry | None" = None) -> None:
+        self.table, self.world, self.epsilon, self.whole = table, world, epsilon, whole
         self.original = table.rows("original", table.sole("original"))
         self.controls = {label: control_for(table, label) for label in table.labels("method")}
         self.compared = {label: self._compare(label) for label in self.controls}
@@ -85,7 +88,8 @@ class WorldEntry:
         if found.e_star is None:
             return {"e_star": None, "valid": None, "reason": found.missing}
         valid = found.e_star.contains(0.0)
-        reason = None if valid else "the study is invalid: a second never-trained model differs from the control"
+        part = "study" if self.whole is None else "group"
+        reason = None if valid else f"the {part} is invalid: a second never-trained model differs from the control"
         return {"e_star": found.e_star.as_dict(), "valid": valid, "reason": reason}
 
     def _hider_fault(self) -> str | None:
@@ -112,6 +116,11 @@ class WorldEntry:
             faults.append(f"the null row is missing: {self.null['reason']}")
         return [fault for fault in faults if fault]
 
+    def _invalid(self) -> str | None:
+        """Why there is no verdict at all, if so."""
+        above = self.whole._invalid() if self.whole is not None else None
+        return above or (self.null["reason"] if self.null["valid"] is False else None)
+
     def _evidence(self, found: Comparison, label: str, t_recall: float, utility: float | None) -> Evidence:
         notes = [*self._notes(found), *(["utility was not measured"] if utility is None else [])]
         e0, e_star = found.e0, found.e_star
@@ -125,7 +134,7 @@ class WorldEntry:
             e0=e0,
             e_star=e_star,
             num_subjects=found.num_subjects,
-            invalid=self.null["reason"] if self.null["valid"] is False else None,
+            invalid=self._invalid(),
             missing=found.missing,
             obstacles=tuple(self._obstacles(label, t_recall)),
             notes=tuple(notes),
@@ -140,32 +149,56 @@ class WorldEntry:
             notes.append(f"replicates {list(found.absent)} are left out: model, control or original is missing there")
         return [note for note in notes if note]
 
-    def _method(self, label: str) -> dict[str, Any]:
-        """One row of ``methods``."""
-        found, rows = self.compared[label], self.table.rows("method", label)
-        used = [rows[replicate] for replicate in found.replicates]
-        t_recall = min((_best(row.t_recall_P) for row in used), default=math.nan)
-        utility = measured(np.array([row.utility_P[0] for row in used])) if self.world.utility_known else None
-        verdict, reasons = decide(self._evidence(found, label, t_recall, utility), self.epsilon)
-        chosen = zip(used, found.attacked.choices_M2, strict=True)
-        attacks = by_attack(self.table, label)
+    def judged(self, label: str) -> dict[str, Any]:
+        """Verdict and recovery of one method: all that a group of facts is told."""
+        found = self.compared[label]
+        evidence = self._evidence(found, label, self._t_recall(label), self._utility(label))
+        verdict, reasons = decide(evidence, self.epsilon)
         return {
-            "label": label,
             "verdict": verdict,
-            "usability": usability(math.nan if utility is None else utility)
-            if self.world.utility_known
-            else "unmeasured",
             "reasons": reasons,
             "before": found.before.as_dict(),
             "after": found.after.as_dict(),
             "e0": _json(found.e0),
             "e_star": _json(found.e_star),
             "worst_points": list(found.worst_points),
+        }
+
+    def _used(self, label: str) -> list[Trajectories]:
+        rows = self.table.rows("method", label)
+        return [rows[replicate] for replicate in self.compared[label].replicates]
+
+    def _t_recall(self, label: str) -> float:
+        """The weakest replicate's best: what the attack learned of its own half."""
+        return min((_best(row.t_recall_P) for row in self._used(label)), default=math.nan)
+
+    def _utility(self, label: str) -> float | None:
+        """Before the attack; ``None`` where it was not measured."""
+        used = self._used(label)
+        return measured(np.array([row.utility_P[0] for row in used])) if self.world.utility_known else None
+
+    def _utility_after(self, label: str) -> float | None:
+        chosen = zip(self._used(label), self.compared[label].attacked.choices_M2, strict=True)
+        found = measured(np.concatenate([row.utility_P[pair] for row, pair in chosen]))
+        return found if self.world.utility_known else None
+
+    def _usability(self, utility: float | None) -> str:
+        if not self.world.utility_known:
+            return "unmeasured"
+        return usability(math.nan if utility is None else utility)
+
+    def _method(self, label: str) -> dict[str, Any]:
+        """One row of ``methods``."""
+        judged, utility = self.judged(label), self._utility(label)
+        attacks = by_attack(self.table, label)
+        return {
+            "label": label,
+            "verdict": judged["verdict"],
+            "usability": self._usability(utility),
+            **judged,
             "utility_before": utility,
-            "utility_after": measured(np.concatenate([row.utility_P[pair] for row, pair in chosen]))
-            if self.world.utility_known
-            else None,
-            "t_recall": _known(t_recall),
+            "utility_after": self._utility_after(label),
+            "t_recall": _known(self._t_recall(label)),
             "speed": _known(self._speed(label)),
             "attacks": [row.as_dict() for row in attacks],
             "winning_attack": winner(attacks),

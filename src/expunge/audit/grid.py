@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expunge.attacks.access import trains
 from expunge.audit.types import BEFORE
 from expunge.core.errors import InputError
-
-TRAINED = ("full", "balanced", "lora")
-"""Access of an attack that trains; for any other attack the access is its name, the rate its knob, the steps its
-budget, and an edge says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,11 @@ def parse(point: str) -> Point:
 
 
 def edges(point: str, points: Sequence[str]) -> tuple[str, ...]:
-    """On which edges of its source and access ``point`` lies: ``steps`` (most) or ``lr`` (largest)."""
-    if point == BEFORE or (here := parse(point)).access not in TRAINED:
+    """On which edges of its source and access ``point`` lies: ``steps`` (most) or ``lr`` (largest).
+
+    An edge says nothing where the access is the name of an attack: then the rate is its knob, the steps its budget.
+    """
+    if point == BEFORE or not trains((here := parse(point)).access):
         return ()
     near = [p for p in map(parse, (p for p in points if p != BEFORE)) if (p.source, p.access) == here.line[:2]]
     on_edge = {"steps": here.steps >= max(p.steps for p in near), "lr": here.lr >= max(p.lr for p in near)}

@@ -1,17 +1,21 @@
 """MUSE, six-way evaluation of unlearning (Shi et al., arXiv 2407.06460): BBC news, or novels."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from expunge.benchmarks.base import Benchmark
+from expunge.benchmarks import muse_measure
+from expunge.benchmarks.base import Benchmark, OwnScore, Seen
 from expunge.benchmarks.pieces import FEW_SHOT, check_words, in_context, members, passages
 from expunge.benchmarks.tables import Source, Table
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Probe
+from expunge.knowledge.leaks import words_of
 from expunge.knowledge.passages import CONTINUATION
 from expunge.knowledge.splits import share
 from expunge.knowledge.worlds.texts import unrelated
+from expunge.metrics.base import Reading
 from expunge.registry import benchmark, suggestion
 
 HUBS = {"news": "muse-bench/MUSE-News", "books": "muse-bench/MUSE-Books"}
@@ -26,19 +30,26 @@ class Muse(Benchmark):
     ``data`` is a folder with ``<config>/<split>.json`` (or ``.jsonl``, ``.txt``), or the hub name of ``corpus``; the
     texts are other people's and are not packaged. Forget facts: the texts (form ``passage``), verbatim prompts (form
     ``continuation``) and questions (``qa``; with MUSE's solved examples before it ``few_shot``). ``size`` 1–4 takes the
-    forget texts from ``scal`` (each holds the one before), ``fold`` 1–4 from ``sust`` (requests one after another:
-    give the model that the fold before left). Retained texts are what the unlearner sees, retain questions measure
+    forget texts from ``scal`` (each holds the one before), ``fold`` 1–4 from ``sust``. With ``folds`` all four are the
+    requests of a recipe with ``requests: 4``, each unlearned from the model that the one before left (the paper's
+    sustainability; only News has folds). A verbatim prompt goes with the fold whose texts hold it, a question
+    with the only fold whose texts hold its answer, and what belongs to no fold is left out (our choice: the data do not
+    say). Retained texts are what the unlearner sees, retain questions measure
     utility; ``eval_fraction`` of the texts measures it too. Streams ``privleak_forget``, ``privleak_holdout`` and,
-    where there is one, ``privleak_retain``: one text a row, from its beginning.
+    where there is one, ``privleak_retain``: one text a row, from its beginning. Own scores: ROUGE-L F1 and PrivLeak
+    (:mod:`expunge.benchmarks.muse_measure`).
 
     ``passage_words`` cuts texts; 1000 words fit MUSE's 2048 tokens (our choice), ``None`` leaves them whole.
     """
 
     taught: ClassVar[bool] = False
     template: ClassVar[str | None] = "plain"
+    own_scores: ClassVar[Mapping[str, OwnScore]] = muse_measure.SCORES
+    membership: ClassVar[tuple[str, str] | None] = muse_measure.SIDES
     corpus: str = "news"
     data: str | None = None
     fold: int | None = None
+    folds: bool = False
     size: int | None = None
     eval_fraction: float = 0.0
     passage_words: int | None = 1000
@@ -48,8 +59,8 @@ class Muse(Benchmark):
         if self.corpus not in HUBS:
             raise InputError(f"unknown MUSE corpus {self.corpus!r}; {suggestion(self.corpus, HUBS)}")
         check_words(self.passage_words)
-        if self.fold is not None and self.size is not None:
-            raise InputError("muse takes its texts either from a fold or from a size; give one of them.")
+        if (self.fold is not None) + (self.size is not None) + self.folds > 1:
+            raise InputError("muse takes its texts either from a fold or from a size, or from all folds; give one.")
         for key in ("fold", "size"):
             value = getattr(self, key)
             if value is not None and not 1 <= value <= NUM_FOLDS:
@@ -58,16 +69,38 @@ class Muse(Benchmark):
     def build(self, seed: int) -> Knowledge:
         """The corpus; the seed orders nothing but the shared part of the retained texts."""
         source = Source.of(self.data, HUBS[self.corpus], f"muse/{self.corpus}")
-        texts = passages(self._forget(source), "forget", self.passage_words)
+        forget, requests = self._folds(source) if self.folds else (self._at_once(source), ())
         retained = passages(source.table("raw", "retain1"), "retain", self.passage_words)
         train, held_out = share(retained, (1 - self.eval_fraction, self.eval_fraction), derive(seed, "retain"))
         return Knowledge(
             "muse",
-            (*texts, *_verbatim(source.table("verbmem", "forget")), *_questions(source, "forget")),
+            forget,
             train,
             (*_questions(source, "retain"), *held_out),
-            streams={**self._privleak(source), "unrelated": unrelated(len(texts), seed)},
+            streams={**self._privleak(source), "unrelated": unrelated(len(_texts(forget)), seed)},
+            requests=requests,
         )
+
+    def _at_once(self, source: Source) -> tuple[Fact, ...]:
+        """The texts, the verbatim prompts and the questions."""
+        texts = passages(self._forget(source), "forget", self.passage_words)
+        return (*texts, *_verbatim(source.table("verbmem", "forget")), *_questions(source, "forget"))
+
+    def _folds(self, source: Source) -> tuple[tuple[Fact, ...], tuple[tuple[str, ...], ...]]:
+        """The facts of all folds, and the ids of each."""
+        folds = [
+            passages(source.table("sust", f"forget_{fold}"), f"fold{fold}", self.passage_words)
+            for fold in range(1, NUM_FOLDS + 1)
+        ]
+        said = [_said(texts) for texts in folds]
+        asked = (*_verbatim(source.table("verbmem", "forget")), *_questions(source, "forget"))
+        parts = [[*texts, *(fact for fact in asked if _place(fact, said) == n)] for n, texts in enumerate(folds)]
+        ids = tuple(tuple(fact.id for fact in part) for part in parts)
+        return tuple(fact for part in parts for fact in part), ids
+
+    def measure(self, seen: Seen) -> dict[str, Reading]:
+        """What the model writes beside the truth, and whether it gives its texts away."""
+        return muse_measure.measure(seen)
 
     def _forget(self, source: Source) -> Table:
         """The texts to forget."""
@@ -81,6 +114,25 @@ class Muse(Benchmark):
         if retained := source.optional("privleak", "retain"):
             tables["retain"] = retained
         return {f"privleak_{name}": members(table, name, self.passage_words) for name, table in tables.items()}
+
+
+def _texts(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts that are whole texts."""
+    return [fact for fact in facts if fact.of_form("passage")]
+
+
+def _said(facts: Sequence[Fact]) -> str:
+    """The words of the texts, between spaces."""
+    return f" {' '.join(word for fact in facts for word in words_of(fact.probes[0].answer))} "
+
+
+def _place(fact: Fact, said: Sequence[str]) -> int | None:
+    """The one fold whose texts hold what the fact says: a verbatim prompt with what follows, or the answer alone."""
+    probe = fact.probes[0]
+    text = f"{probe.prompt} {probe.answer}" if probe.form == CONTINUATION else probe.answer
+    words = f" {' '.join(words_of(text))} "
+    found = [place for place, texts in enumerate(said) if words in texts]
+    return found[0] if len(found) == 1 else None
 
 
 def _verbatim(table: Table) -> tuple[Fact, ...]:

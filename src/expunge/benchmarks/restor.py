@@ -4,20 +4,22 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from expunge.benchmarks.base import Benchmark
+from expunge.benchmarks import restor_measure
+from expunge.benchmarks.base import Benchmark, OwnScore, Seen
 from expunge.benchmarks.pieces import FEW_SHOT, in_context
+from expunge.benchmarks.restor_score import ORIGINAL
 from expunge.benchmarks.tables import Row, data_folder, read_json, read_table
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Probe
 from expunge.knowledge.splits import share, split_by_subject
 from expunge.knowledge.worlds.texts import unrelated
+from expunge.metrics.base import Reading
 from expunge.registry import benchmark
 
-ORIGINAL = "original"
-"""The stream of questions about the corrupted entities, with the answers that are to come back."""
+__all__ = ["ORIGINAL", "Restor"]
 
 
 @benchmark("restor")
@@ -30,13 +32,15 @@ class Restor(Benchmark):
     together, and one that names no entity belongs to that of the document before it. ``documents`` per entity are
     taken (``None``: all 300). The other evaluated entities' facts are retained, ``retain_entities`` of them (``None``:
     all 40), the share ``eval_fraction`` of these for utility. Stream ``original``: the corrupted entities' true facts,
-    the target of recovery; score them with :mod:`expunge.benchmarks.restor_score`.
+    the target of recovery; own scores read it (:mod:`expunge.benchmarks.restor_measure`).
 
     Forms of a true fact: ``qa`` and, with ``shots`` > 0 (the authors show 5), ``few_shot`` after examples of the same
     property about others. The answer is the first that is listed; wrong answers are other entities', ``num_wrong`` of
     them (3 is our choice). T and V are cut by entity, ``train_fraction`` in T; one generator wrote all documents, so
     entities are joined by runs of ``leak_words`` shared words only: with the usual 8 no cut is left (our choice).
     """
+
+    own_scores: ClassVar[Mapping[str, OwnScore]] = restor_measure.SCORES
 
     data: str | None = None
     mix: str = "mix_a0"
@@ -72,6 +76,10 @@ class Restor(Benchmark):
         streams = {ORIGINAL: originals, "unrelated": unrelated(len(forget), seed)}
         cut = split_by_subject(forget, fraction=self.train_fraction, seed=derive(seed, "restor"), ngram=self.leak_words)
         return Knowledge("restor", forget, train, held_out, streams=streams, split=cut)
+
+    def measure(self, seen: Seen) -> dict[str, Reading]:
+        """Log-probabilities, accuracy, and how much of the corruption is undone."""
+        return restor_measure.measure(seen)
 
     def _asked(
         self, entity: str, facts: Mapping[str, Any], context: Mapping[str, Any], seed: int, folder: Path

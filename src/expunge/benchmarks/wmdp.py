@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from expunge.benchmarks.base import Benchmark
+from expunge.benchmarks.base import Benchmark, OwnScore, Seen
+from expunge.benchmarks.choice_accuracy import choice_accuracy
 from expunge.benchmarks.pieces import Answers, check_words, passages
 from expunge.benchmarks.tables import Row, Source, read_table
 from expunge.benchmarks.utility_sets import utility_facts
@@ -15,6 +16,7 @@ from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Probe, Split
 from expunge.knowledge.splits import share, split_by_subject
 from expunge.knowledge.worlds.texts import unrelated
+from expunge.metrics.base import Reading
 from expunge.registry import benchmark, suggestion
 
 HUB = "cais/wmdp"
@@ -47,10 +49,18 @@ class Wmdp(Benchmark):
     answers in words: by letter every fourth question has the same answer. Texts belong to T unless they hold an answer
     of V. ``utility`` names sets of general questions (:mod:`expunge.benchmarks.utility_sets`, ``mmlu`` in the
     literature) of which ``utility_rows`` each measure utility too.
+
+    Own scores: lm-eval's ``acc`` on the questions of all domains, on each domain's, and on each utility set's that is
+    multiple choice.
     """
 
     taught: ClassVar[bool] = False
     template: ClassVar[str | None] = "bare"
+    own_scores: ClassVar[Mapping[str, OwnScore]] = {
+        "accuracy": OwnScore("lm-eval's acc on the questions to forget", never_trained=1 / len(LETTERS)),
+        **{name: OwnScore(f"the same on {name} alone", never_trained=1 / len(LETTERS)) for name in FIELDS},
+        "utility_accuracy": OwnScore("lm-eval's acc on the general questions", "higher"),
+    }
     data: str | None = None
     corpora: str | None = None
     domains: tuple[str, ...] = ("bio", "cyber")
@@ -91,6 +101,13 @@ class Wmdp(Benchmark):
             split=self._cut(questions, plain, texts, seed),
         )
 
+    def measure(self, seen: Seen) -> dict[str, Reading]:
+        """Accuracy over all domains, by domain, and on the utility sets."""
+        facts = {name: [fact for fact in seen.knowledge.forget if fact.attribute == name] for name in FIELDS}
+        every = [fact for members in facts.values() for fact in members]
+        groups = {"accuracy": every, **facts, "utility_accuracy": list(seen.knowledge.retain_eval)}
+        return {name: _accuracy(seen, members) for name, members in groups.items()}
+
     def _texts(self, side: str) -> tuple[Fact, ...]:
         """The corpora of one side."""
         if self.corpora is None:
@@ -115,6 +132,14 @@ class Wmdp(Benchmark):
         answers = Answers(cut.score)
         silent = tuple(fact for fact in texts if not answers.told_by(fact))
         return Split((*train, *silent), tuple(fact for fact in questions if fact.id in score), cut.leaks)
+
+
+def _accuracy(seen: Seen, facts: Sequence[Fact]) -> Reading:
+    """lm-eval's ``acc`` on those of ``facts`` that are questions with options."""
+    asked = [fact for fact in facts if any(probe.perturbed for probe in fact.of_form(CHOICE))]
+    if not asked:
+        return Reading(None, reason="not computed: this world has no such questions.")
+    return choice_accuracy(seen.model.view(), seen.encoder, asked, CHOICE)
 
 
 def choice_prompt(question: str, choices: Sequence[str], field: str) -> str:

@@ -1,11 +1,21 @@
 """Worst-case forget sets: of all that could be forgotten, the subjects that a score calls hardest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Knowledge
+from expunge.models.chat import Encoder
+from expunge.models.view import View
+from expunge.scoring.probes import asking_forms, score_facts
+from expunge.scoring.teacher_forced import RowScore
+
+SCORES: Mapping[str, Callable[[RowScore], float]] = {
+    "loss": lambda scored: -scored.nll_mean,
+    "greedy_match": lambda scored: float(scored.greedy),
+}
+"""How hard one probe is, larger is harder: minus its loss in nats a token (Fan et al.), or whether it is still said."""
 
 
 def hardest(facts: Sequence[Fact], num: int, score: Callable[[Fact], float]) -> tuple[Fact, ...]:
@@ -35,3 +45,14 @@ def worst_case(knowledge: Knowledge, num: int, score: Callable[[Fact], float]) -
     kept = {fact.id for fact in forget}
     others = tuple(fact for fact in knowledge.forget if fact.id not in kept)
     return replace(knowledge, forget=forget, retain_train=(*knowledge.retain_train, *others), split=None)
+
+
+def hardness(view: View, encoder: Encoder, facts: Sequence[Fact], score: str = "loss") -> Callable[[Fact], float]:
+    """How hard each of ``facts`` is under a model: the mean of a score of :data:`SCORES` over the fact's probes.
+
+    Every form that asks is scored, documents by their continuation, in one pass.
+    """
+    found: dict[str, list[float]] = {}
+    for item in score_facts(view, encoder, facts, asking_forms(facts)):
+        found.setdefault(item.fact.id, []).append(SCORES[score](item.score))
+    return lambda fact: fmean(found[fact.id])

@@ -39,6 +39,22 @@ class Replayed(Builder):
         return {"replayed": tuple(_document(index, text) for index, text in enumerate(texts))}
 
 
+@builder("retain_and_replayed")
+@dataclass(frozen=True, kw_only=True)
+class RetainAndReplayed(Replayed):
+    """The retain facts and, after them, the text of :class:`Replayed`, as the stream ``retain``.
+
+    Then every keep term and every utility budget also sees what the model knows and the retain facts do not show.
+    With ``keep`` = ``kl`` that is self-distillation on the model's own distribution.
+    """
+
+    provides: ClassVar[tuple[str, ...]] = ("retain",)
+
+    def build(self, material: Material) -> dict[str, Facts]:
+        """The stream; raises as :class:`Replayed`."""
+        return {"retain": (*material.retain, *super().build(material)["replayed"])}
+
+
 def _document(index: int, text: str) -> Fact:
     name = f"replayed-{index}"
     return Fact(name, name, (Probe("", text, "passage"),))

@@ -35,6 +35,18 @@ TuningFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Where trials and tuned.yaml go; default: runs/ and NAME-tuned.")
 ]
 RetryFailed = Annotated[bool, typer.Option(help="Whether cells that failed before are run again.")]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="Where cells run: local, ray or slurm, in place of the recipe's executor; options as overrides, such as "
+        "executor.gpus=1 (`expunge show slurm` lists them).",
+        show_default=False,
+    ),
+]
+TimeoutMin = Annotated[
+    int | None,
+    typer.Option(help="Minutes that a cell may take where the executor bounds it (slurm).", show_default=False),
+]
 Redact = Annotated[
     bool, typer.Option("--redact", help="Keep scores and hashes in the results instead of texts; this stays so.")
 ]

@@ -96,6 +96,11 @@ def cells(planned: "Plan") -> None:
     for cell in planned.cells:
         table.add_row(*(escape(text) for text in cell.columns()))
     _print(table)
+    sums = _table("what is left, by stage", "stage", "cells", "tokens", "hours", "GPU-hours")
+    for stage in planned.stages():
+        sums.add_row(*stage.columns())
+    if planned.open:
+        _print(sums)
     _print(escape(planned.summary()))
 
 

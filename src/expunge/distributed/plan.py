@@ -89,8 +89,8 @@ def memory_plan(sizes: Sizes, layout: Layout, optimizer: str, copies: float, mov
         "gradients": shard * moving,
         "optimizer": shard * moving * MOMENTS[optimizer],
         "smoothing": shard * moving * copies,
-        # The first step keeps a copy to see that something moved.
-        "first step": shard * moving,
+        # The first step keeps a copy to see that something moved: when no perturbation is held, and no average yet.
+        "first step": shard * moving * max(0.0, 1.0 - copies),
         "gathered blocks": gathered,
     }
     return MemoryPlan(layout.world_size, training, MASTER * sizes.total * (1 + 1 / layout.world_size))
@@ -99,8 +99,10 @@ def memory_plan(sizes: Sizes, layout: Layout, optimizer: str, copies: float, mov
 def copies_of(smoother: Any) -> float:
     """Tensors that a smoother holds for each weight: averages 1, a perturbed gradient 2 (the shift, the saved weights).
 
-    Those of more than two points also keep gradients: 4.
+    Random smoothing also sums gradients: 3, as it says itself. Others of more than two points keep two: 4.
     """
+    if (own := getattr(smoother, "copies", None)) is not None:
+        return float(own)
     if smoother.family == "averaging":
         return 1.0 + copies_of(smoother.wrapped)
     if smoother.family in ("none", "activations") or smoother.points <= 1:

@@ -58,7 +58,8 @@ class Knowledge:
     ``forget`` must go. The unlearner sees ``retain_train`` only; utility is measured on ``retain_eval``.
     ``placebo`` facts were never taught to anyone. ``streams`` are further named sets, such as
     ``same_kind`` and ``unrelated`` attack texts. ``split`` is an official T/V cut of the forget facts;
-    ``None`` lets the study cut by subject.
+    ``None`` lets the study cut by subject. ``requests`` are an official order of forgetting: the ids of the forget
+    facts that are asked for first, then second, and so on; a study reads it only where its recipe has requests.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Knowledge:
     placebo: tuple[Fact, ...] = ()
     streams: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
     split: Split | None = None
+    requests: tuple[tuple[str, ...], ...] = ()

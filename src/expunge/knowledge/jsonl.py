@@ -47,13 +47,13 @@ def write_facts(path: Path, facts: Sequence[Fact]) -> None:
     write_jsonl(path, [_as_dict(fact) for fact in facts])
 
 
-def check_disjoint(forget: Sequence[Fact], retain: Sequence[Fact]) -> None:
-    """Raise :class:`InputError` for the first forget probe that is also retained (case and punctuation aside)."""
+def check_disjoint(forget: Sequence[Fact], retain: Sequence[Fact], name: str = "retain") -> None:
+    """Raise :class:`InputError` for the first forget probe that is in ``name`` too (case and punctuation aside)."""
     kept = {_signature(probe): fact.id for fact in retain for probe in fact.probes}
     for fact in forget:
         for probe in fact.probes:
             if (twin := kept.get(_signature(probe))) is not None:
-                raise InputError(f"forget row {fact.id!r} is also in retain as {twin!r}; remove it from one of them.")
+                raise InputError(f"forget row {fact.id!r} is also in {name} as {twin!r}; remove it from one of them.")
 
 
 def _signature(probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -45,7 +45,7 @@ def _owners_of_answers(facts: Sequence[Fact]) -> defaultdict[tuple[str, ...], se
     for fact in facts:
         for text in _texts(fact):
             for size in sizes:
-                for gram in _ngrams(text, size):
+                for gram in ngrams(text, size):
                     if gram in owners and len(" ".join(gram)) >= MIN_CONTAINED:
                         owners[gram].add(fact.subject)
     return owners
@@ -56,7 +56,7 @@ def _owners_of_ngrams(facts: Sequence[Fact], ngram: int) -> Mapping[tuple[str, .
     owners: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for fact in facts:
         for probe in fact.probes:
-            for gram in _ngrams(words_of(probe.answer), ngram):
+            for gram in ngrams(words_of(probe.answer), ngram):
                 owners[gram].add(fact.subject)
     return owners
 
@@ -67,5 +67,6 @@ def _texts(fact: Fact) -> Iterator[tuple[str, ...]]:
         yield words_of(probe.answer)
 
 
-def _ngrams(words: tuple[str, ...], size: int) -> set[tuple[str, ...]]:
+def ngrams(words: tuple[str, ...], size: int) -> set[tuple[str, ...]]:
+    """Every run of ``size`` words."""
     return {words[start : start + size] for start in range(len(words) - size + 1)}

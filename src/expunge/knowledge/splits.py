@@ -19,12 +19,11 @@ def split_by_subject(facts: Sequence[Fact], *, fraction: float = 0.5, seed: int,
     """
     if not 0 < fraction < 1:
         raise InputError(f"the T fraction must lie between 0 and 1, not {fraction}; change it.")
-    leaks = find_leaks(facts, ngram)
-    groups = _groups(_subjects(facts), leaks)
+    groups, leaks = joined(facts, ngram)
     if len(groups) < 2:
         raise InputError(_refusal(groups, leaks))
     random.Random(derive(seed, "split")).shuffle(groups)
-    train = _first_fit(groups, fraction)
+    train = first_fit(groups, fraction)
     return Split(
         tuple(fact for fact in facts if fact.subject in train),
         tuple(fact for fact in facts if fact.subject not in train),
@@ -44,6 +43,12 @@ def share(facts: Sequence[Fact], fractions: Sequence[float], seed: int) -> tuple
     cuts = [round(sum(fractions[:index]) * len(subjects)) for index in range(len(fractions) + 1)]
     parts = [set(subjects[start:end]) for start, end in pairwise(cuts)]
     return tuple(tuple(fact for fact in facts if fact.subject in part) for part in parts)
+
+
+def joined(facts: Sequence[Fact], ngram: int = NGRAM_WORDS) -> tuple[list[list[str]], list[Leak]]:
+    """Subjects that share a string and so must stay together, group by group, and the strings."""
+    leaks = find_leaks(facts, ngram)
+    return _groups(_subjects(facts), leaks), leaks
 
 
 def _subjects(facts: Sequence[Fact]) -> list[str]:
@@ -71,7 +76,7 @@ def _groups(subjects: Sequence[str], leaks: Sequence[Leak]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _first_fit(groups: Sequence[list[str]], fraction: float) -> set[str]:
+def first_fit(groups: Sequence[list[str]], fraction: float) -> set[str]:
     """The subjects of T: each group in turn that still fits; the smallest group when none does."""
     total = sum(map(len, groups))
     room = min(max(round(fraction * total), 1), total - 1)

@@ -8,11 +8,26 @@ import numpy as np
 
 from expunge.core.errors import InputError
 from expunge.models.view import View
+from expunge.scoring.choices import Choice
 from expunge.scoring.contrast import Contrast
 from expunge.scoring.divergence import RowKL
+from expunge.scoring.own_answers import OwnAnswer
 from expunge.scoring.probes import Asked, ProbeScore
 
-Need = Literal["scores", "generations", "divergences", "contrasts", "asked", "model", "original", "control"]
+Need = Literal[
+    "scores",
+    "generations",
+    "divergences",
+    "contrasts",
+    "asked",
+    "model",
+    "original",
+    "control",
+    "membership",
+    "choices",
+    "own_answers",
+    "margins",
+]
 MISSING = {
     "scores": "no probe was scored",
     "generations": "no text was generated",
@@ -22,6 +37,10 @@ MISSING = {
     "model": "the model itself is not at hand",
     "original": "the original model is not at hand",
     "control": "no model that never knew the facts is at hand",
+    "membership": "no facts that no model was taught are at hand",
+    "choices": "no probe has wrong answers to choose from",
+    "own_answers": "no answer of the model's own was scored",
+    "margins": "one model alone has no distribution; KLoM is read over replicates, in the audit",
 }
 
 
@@ -33,6 +52,23 @@ class Lender(Protocol):
         ...
 
 
+class Attackable(Protocol):
+    """Facts that were taught and facts that were not, as membership attacks score them, row by row."""
+
+    def sides(self, score: str, *, control: bool = False) -> "tuple[list[Value], list[Value]]":
+        """Scores of the members and of the others under the model, or under the control."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """One probe of one subject: its margin under several unlearned and several retrained models."""
+
+    subject: str
+    unlearned: tuple[float, ...]
+    retrained: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was gathered about a set of facts under one model; ``None`` means that it was not gathered.
@@ -40,7 +76,9 @@ class Evidence:
     ``generations`` and ``divergences`` are aligned with ``scores``; a document has no question, so its generation is
     ``None`` and is not judged. ``reasons`` may say why a part is missing.
     ``end_ids`` are the token ids that end an answer. ``asked`` are the encoded probes, and ``model``, ``original`` (θ₀)
-    and ``control`` (never knew the facts) lend the models themselves, for metrics that look inside.
+    and ``control`` (never knew the facts) lend the models themselves, for metrics that look inside. ``membership``
+    holds the facts beside facts that no model was taught, ``choices`` the probes with their wrong answers as options,
+    ``own_answers`` what the model itself answers and how sure it is, and ``margins`` the probes under several models.
     """
 
     scores: Sequence[ProbeScore] | None = None
@@ -53,6 +91,10 @@ class Evidence:
     model: Lender | None = None
     original: Lender | None = None
     control: Lender | None = None
+    membership: Attackable | None = None
+    choices: Sequence[Choice] | None = None
+    own_answers: Sequence[OwnAnswer] | None = None
+    margins: Sequence[Margins] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +111,7 @@ class Reading:
     """A metric's value with a 95 % interval over ``n`` subjects, or ``value=None`` and the ``reason``.
 
     ``layers``, of a metric that reads layer by layer, has one value a block from the first on, ``None`` where there
-    was nothing to read.
+    was nothing to read. ``roc``, of an attack's AUC, are the corners of its curve: false and true positive rate.
     """
 
     value: float | None
@@ -78,12 +120,14 @@ class Reading:
     n: int = 0
     reason: str | None = None
     layers: tuple[float | None, ...] | None = None
+    roc: tuple[tuple[float, float], ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON form; ``reason`` and ``layers`` appear only where there are any."""
+        """JSON form; ``reason``, ``layers`` and ``roc`` appear only where there are any."""
         numbers = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-        profile = {"layers": list(self.layers)} if self.layers is not None else {}
-        return numbers | ({"reason": self.reason} if self.reason else {}) | profile
+        profile: dict[str, Any] = {"layers": list(self.layers)} if self.layers is not None else {}
+        curve = {"roc": [list(point) for point in self.roc]} if self.roc is not None else {}
+        return numbers | ({"reason": self.reason} if self.reason else {}) | profile | curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +137,10 @@ class Metric:
     ``direction``: what a model that forgot shows (``lower`` or ``higher`` values on the forget set); ``range`` the
     possible values; ``never_trained`` what a model that never saw the facts gives, ``None`` where that depends on
     the facts; ``needs`` the evidence read; ``proportion`` whether rows are shares of trials. A ``costly`` metric runs
-    models itself and is measured only where it is asked for by name; one that is ``forget_only`` has nothing to say
-    about facts that stay.
+    models itself, or says much the same as another, and is measured only where it is asked for by name; one that is
+    ``forget_only`` has nothing to say about facts that stay. ``of_original`` says that it means something of the
+    original too: a study that asks for it measures the original by it as well. One ``over_replicates`` compares
+    several models and is read where they meet, in the audit.
     """
 
     direction: ClassVar[Literal["lower", "higher"]] = "lower"
@@ -104,6 +150,8 @@ class Metric:
     proportion: ClassVar[bool] = False
     costly: ClassVar[bool] = False
     forget_only: ClassVar[bool] = False
+    of_original: ClassVar[bool] = False
+    over_replicates: ClassVar[bool] = False
 
     def rows(self, evidence: Evidence) -> list[Value]:
         """One value a row that the metric can judge."""

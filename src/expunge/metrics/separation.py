@@ -18,16 +18,30 @@ def auc(members: Sequence[Value], others: Sequence[Value], *, seed: int = 0, res
     The interval resamples subjects on both sides and reaches at least Clopper–Pearson's on the smaller number of
     subjects. :class:`InputError` for an empty side or a score that is not finite.
     """
+    value = float(_wins(members, others).mean())
+    n = min(len({item.subject for item in side}) for side in (members, others))
+    draws = auc_draws(members, others, seed=seed, resamples=resamples)
+    bounds = (*np.quantile(draws, [0.025, 0.975]).tolist(), *clopper_pearson(value * n, n))
+    return Reading(value, min(*bounds, value), max(*bounds, value), n)
+
+
+def auc_draws(members: Sequence[Value], others: Sequence[Value], *, seed: int = 0, resamples: int = 2000) -> Table:
+    """The AUC of ``resamples`` draws of subjects on both sides.
+
+    The same seed draws the same subjects whatever their scores are, so that two models read on the same rows can be
+    compared draw by draw.
+    """
+    wins_MO = _wins(members, others)
+    left_SM, right_SO = (_of_subject(side) for side in (members, others))
+    return _resampled(left_SM @ wins_MO @ right_SO.T, left_SM.sum(1), right_SO.sum(1), seed, resamples)
+
+
+def _wins(members: Sequence[Value], others: Sequence[Value]) -> Table:
     for name, values in (("member", members), ("other", others)):
         _check(name, values)
     low, high = (np.array([item.value for item in side]) for side in (members, others))
-    wins_MO = (high[None, :] > low[:, None]) + 0.5 * (high[None, :] == low[:, None])
-    value = float(wins_MO.mean())
-    left_SM, right_SO = (_of_subject(side) for side in (members, others))
-    n = min(len(left_SM), len(right_SO))
-    draws = _resampled(left_SM @ wins_MO @ right_SO.T, left_SM.sum(1), right_SO.sum(1), seed, resamples)
-    bounds = (*np.quantile(draws, [0.025, 0.975]).tolist(), *clopper_pearson(value * n, n))
-    return Reading(value, min(*bounds, value), max(*bounds, value), n)
+    found: Table = (high[None, :] > low[:, None]) + 0.5 * (high[None, :] == low[:, None])
+    return found
 
 
 def tpr_at_fpr(members: Sequence[Value], others: Sequence[Value], fpr: float = 0.01) -> float:

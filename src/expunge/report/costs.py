@@ -22,8 +22,18 @@ def metrics(world: World) -> Grid:
     """Metric × model; over several replicates the mean, with the lowest lower and the highest upper end."""
     models = [model for model in world.models if model.evaluate]
     names = dict.fromkeys(name for model in models for name in _of(model))
-    rows = tuple((_title(name), *(_cell(model, name) for model in models)) for name in names)
-    return Grid(("Metric", *(model.label for model in models)), rows, tuple(_notes(models)))
+    rows = [(_title(name), *(_cell(_readings(model, name)) for model in models)) for name in names]
+    rows += [(_title(name), *(_cell([_over(world, model, name)]) for model in models)) for name in _names(world)]
+    return Grid(("Metric", *(model.label for model in models)), tuple(rows), tuple(_notes(world, models)))
+
+
+def _names(world: World) -> Sequence[str]:
+    """Metrics that were read over replicates."""
+    return list(dict.fromkeys(name for found in world.over_replicates.values() for name in found))
+
+
+def _over(world: World, model: Model, name: str) -> Mapping[str, Any]:
+    return world.over_replicates.get(model.label, {}).get(name, {})
 
 
 def _title(name: str) -> str:
@@ -34,8 +44,11 @@ def _of(model: Model) -> Mapping[str, Any]:
     return model.evaluate[0].record.get("metrics") or {}
 
 
-def _cell(model: Model, name: str) -> str:
-    readings = [cell.record.get("metrics", {}).get(name, {}) for cell in model.evaluate]
+def _readings(model: Model, name: str) -> list[Mapping[str, Any]]:
+    return [cell.record.get("metrics", {}).get(name, {}) for cell in model.evaluate]
+
+
+def _cell(readings: Sequence[Any]) -> str:
     found = [reading for reading in readings if reading.get("value") is not None]
     if not found:
         return NOTHING
@@ -46,11 +59,12 @@ def _cell(model: Model, name: str) -> str:
     return number(Interval(value, min(low for low, _ in ends), max(high for _, high in ends)), "ratio")
 
 
-def _notes(models: Sequence[Model]) -> Iterator[str]:
+def _notes(world: World, models: Sequence[Model]) -> Iterator[str]:
     """Why a metric was not computed; models with the same reason share one note."""
     found: dict[tuple[str, str], list[str]] = {}
     for model in models:
-        for name, reading in _of(model).items():
+        over = {name: _over(world, model, name) for name in _names(world)}
+        for name, reading in (*_of(model).items(), *over.items()):
             if reading.get("reason"):
                 found.setdefault((name, str(reading["reason"])), []).append(model.label)
     for (name, reason), labels in found.items():

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from expunge.report import by_attack, cost_plot, costs, plots, svg, table, text, words
+from expunge.report import by_attack, by_group, cost_plot, costs, plots, sequence, svg, table, text, words
 from expunge.report.reproduce import reproduction
 from expunge.report.shapes import Interval, Study, World
 from expunge.report.transcripts import Transcript, transcripts
@@ -39,7 +39,8 @@ def render(study: Study) -> str:
     """The whole page."""
     page = environment().get_template("report.html.j2")
     parts = [_part(world, f"w{index}") for index, world in enumerate(study.worlds)]
-    return page.render(study=study, parts=parts, rows=table.rows(study), how=reproduction(study)) + "\n"
+    found = {"rows": table.rows(study), "sequences": sequence.sequences(study)}
+    return page.render(study=study, parts=parts, how=reproduction(study), **found) + "\n"
 
 
 def environment() -> Environment:
@@ -61,6 +62,8 @@ def _names() -> dict[str, Any]:
     return {
         "words": words,
         "by_attack": by_attack,
+        "by_group": by_group,
+        "sequence": sequence,
         "table": table,
         "number": text.number,
         "level": text.level,

@@ -4,12 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expunge.audit.grid import TRAINED
+from expunge.attacks.access import trains
 from expunge.core.errors import InputError
 from expunge.core.files import file_hash, read_json
 from expunge.report import cells
 from expunge.report.node import Node
-from expunge.report.shapes import AttackRow, Control, Curve, Interval, Method, Null, Recovered, Study, World
+from expunge.report.shapes import (
+    AttackRow,
+    Control,
+    Curve,
+    GroupRow,
+    Interval,
+    Method,
+    Null,
+    Recovered,
+    Stage,
+    Study,
+    World,
+)
 
 SCHEMA = 1
 
@@ -53,10 +65,17 @@ def _world(node: Node, run: Path, folders: Mapping[str, Any]) -> World:
         ),
         null=Null(null.maybe("e_star"), null["valid"], null.get("reason")),
         methods=tuple(map(_method, node.nodes("methods"))),
-        curves=tuple(_curve(curve) for curve in node.nodes("curves") if curve["access"] in TRAINED),
+        curves=tuple(_curve(curve) for curve in node.nodes("curves") if trains(curve["access"])),
         not_tested=_strings(node, "not_tested"),
         models=tuple(cells.models(run, folders)),
+        over_replicates=node.get("over_replicates") or {},
+        stage=_stage(node.node("sequence")) if node.get("sequence") else None,
     )
+
+
+def _stage(node: Node) -> Stage:
+    methods = {str(label): str(own) for label, own in node["methods"].items()}
+    return Stage(str(node["world"]), int(node["done"]), int(node["of"]), methods)
 
 
 def _knowledge(value: Any) -> str:
@@ -99,7 +118,15 @@ def _method(node: Node) -> Method:
         lead=float(won["lead"]) if won else 0.0,
         speed=_number(node.get("speed")),
         recovered=tuple(map(_recovered, node.nodes("recovered"))) if node.get("recovered") else (),
+        groups=tuple(map(_group, node.nodes("groups"))) if node.get("groups") else (),
     )
+
+
+def _group(node: Node) -> GroupRow:
+    """A group is named by an attribute, or by the number of a request."""
+    name = f"request {int(node['request'])}" if node.get("request") is not None else str(node["attribute"])
+    readings = (node.maybe("before"), node.maybe("after"), node.maybe("e_star"))
+    return GroupRow(name, int(node["num_v_subjects"]), str(node["verdict"]), _strings(node, "reasons"), *readings)
 
 
 def _attack(node: Node) -> AttackRow:

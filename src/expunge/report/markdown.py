@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from expunge.report import costs, table, words
+from expunge.report import by_group, costs, sequence, table, words
 from expunge.report.by_attack import CAPTION, by_attack, winner
 from expunge.report.plots import place
 from expunge.report.reproduce import reproduction
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 def render(study: Study) -> str:
     """The whole file."""
-    lines = [f"# Did it forget? {plain(study.name)}", "", *_overall(study)]
+    lines = [f"# Did it forget? {plain(study.name)}", "", *_overall(study), *_sequences(study)]
     for world in study.worlds:
         lines += [f"## {plain(world.label)}", "", *_world(study, world)]
     return "\n".join([*lines, *_reproduce(study)]).rstrip() + "\n"
@@ -38,6 +38,18 @@ def _overall(study: Study) -> Iterator[str]:
         f"Verdicts use a limit of {study.epsilon:.2f}. Utility is before the attack, the original being 1."
     )
     yield from ("", f"**{words.EVIDENCE}**", "")
+
+
+def _sequences(study: Study) -> Iterator[str]:
+    """Worlds that were forgotten in several requests, method by method."""
+    for found in sequence.sequences(study):
+        yield from (f"## Request after request: {plain(found.world)}", "", sequence.CAPTION, "")
+        yield from _table(found.table(plain))
+
+
+def _table(found: costs.Grid) -> Iterator[str]:
+    """A table whose foreign text is escaped already."""
+    yield from grid(found.heads, found.rows, [False] * len(found.heads))
 
 
 def _right(columns: Sequence[table.Column]) -> list[bool]:
@@ -148,6 +160,10 @@ def _verdict(world: World) -> Iterator[str]:
         because = f" Because: {'; '.join(reason.rstrip('.') for reason in method.reasons)}." if method.reasons else ""
         yield f"- **{plain(method.label)}: {plain(method.verdict)}.** {plain(words.lesson(method) + because)}"
     yield ""
+    for method in world.methods:
+        if method.groups:
+            yield from (f"{by_group.CAPTION}, **{plain(method.label)}**:", "")
+            yield from _table(by_group.of_method(method, plain))
     rows = table.world_rows(world)
     yield from grid([column.title for column in table.DETAILS], _cells(rows, table.DETAILS), _right(table.DETAILS))
 

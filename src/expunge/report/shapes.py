@@ -50,6 +50,29 @@ class AttackRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRow:
+    """What the audit says of one method on one group of facts; without readings where the group was too small."""
+
+    name: str
+    num_v_subjects: int
+    verdict: str
+    reasons: tuple[str, ...]
+    before: Interval | None
+    after: Interval | None
+    e_star: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Which of several requests to forget a world stands after; ``methods``: label there → the method's own."""
+
+    world: str
+    done: int
+    of: int
+    methods: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """A fact that the worst attack point brought back; ``answer`` is what the attacked model says."""
 
@@ -83,6 +106,7 @@ class Method:
     speed: float | None = None
     lead: float = 0.0
     recovered: tuple[Recovered, ...] = ()
+    groups: tuple[GroupRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +169,8 @@ class World:
     curves: tuple[Curve, ...]
     not_tested: tuple[str, ...]
     models: tuple[Model, ...] = ()
+    stage: Stage | None = None
+    over_replicates: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from expunge.core.seeds import derive
 from expunge.models.chat import Encoder
 from expunge.models.view import View
 from expunge.scoring.batching import batches_by_length
+from expunge.scoring.engines import Engine
 from expunge.scoring.teacher_forced import evaluating
 
 Ids = tuple[int, ...]
@@ -32,15 +33,19 @@ def generate(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
+    engine: Engine | None = None,
 ) -> list[str]:
     """What the model answers to each prompt (a question, or ids as they stand), in order, without the end token.
 
     ``temperature`` 0 is greedy. The text of a prompt depends on the model, the prompt, ``seed`` and its place in
-    ``prompts``, never on how prompts are batched.
+    ``prompts``, never on how prompts are batched. ``engine`` (:func:`expunge.scoring.engines.engine_of`) writes in the
+    place of the loop here; it must hold the same model.
     """
     ids = [encoder.prompt_ids(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
     ends = set(encoder.end_ids)
-    made = generate_ids(view, ids, ends, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    made = generate_ids(
+        view, ids, ends, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, engine=engine
+    )
     return [encoder.decode(answer[:-1] if answer and answer[-1] in ends else answer) for answer in made]
 
 
@@ -53,6 +58,7 @@ def generate_ids(
     temperature: float = 0.0,
     seed: int = 0,
     max_tokens: int = 4096,
+    engine: Engine | None = None,
 ) -> list[Ids]:
     """New token ids of each prompt, the end token included where one was emitted.
 
@@ -64,6 +70,8 @@ def generate_ids(
         raise InputError(f"max_new_tokens is {max_new_tokens}; it must be at least 1.")
     if not all(prompts):
         raise InputError(f"prompt {list(map(bool, prompts)).index(False)} has no token; give it some text.")
+    if engine is not None:
+        return engine.generate_ids(prompts, end_ids, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     owners = {prompt if not temperature else (index,): index for index, prompt in reversed([*enumerate(prompts)])}
     chosen = list(owners.values())
     made: dict[int, Ids] = {}

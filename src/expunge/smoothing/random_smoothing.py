@@ -26,6 +26,8 @@ class RandomSmoothing(Smoother):
     paper: ClassVar[str] = "Fan et al. 2025, arXiv 2502.05374"
     family: ClassVar[str] = "weights"
     equation: ClassVar[str] = "g = (1/n)·Σ_i ∇ℓ_f(θ + δ_i), δ_i ~ N(0, σ²I)"
+    copies: ClassVar[float] = 3.0
+    """Tensors a weight in its last pass: the noise, the weights with it, the sum of the gradients so far."""
     sigma: float = 1e-4
     draws: int = 3
 

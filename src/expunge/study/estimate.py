@@ -5,18 +5,22 @@ as dear). Time is tokens × parameters over a rate, corrected by the finished ce
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from expunge import registry
 from expunge.certificates.base import certificate_of
-from expunge.knowledge.facts import Fact, Knowledge
+from expunge.distributed.plan import copies_of
+from expunge.knowledge.facts import Knowledge
 from expunge.methods.fields import layered
-from expunge.methods.grammar import parse
+from expunge.methods.grammar import MethodSpec, parse
 from expunge.methods.run import method_of
+from expunge.smoothing.base import Smoother
 from expunge.study.cells import Cell
+from expunge.study.estimate_rows import FORWARD, TOKENS_PER_ROW, lengths, searched
+from expunge.study.executors.choice import Choice
 from expunge.study.plan import Study
 from expunge.study.store import Status, Store
 from expunge.study.text_plan import SECONDS_A_REQUEST, requests
@@ -24,8 +28,6 @@ from expunge.study.text_plan import SECONDS_A_REQUEST, requests
 RATE = 1.4e10
 """Trained tokens × parameters a second on two cores: SmolLM2's 135 million parameters at about 100 tokens a second."""
 OVERHEAD_S = 3.0
-FORWARD = 1 / 3
-TOKENS_PER_WORD, TOKENS_PER_ROW = 1.5, 6
 PARAMETERS = {"smollm2": 135e6, "tiny": 0.2e6, "tiny-moe": 0.3e6}
 UNKNOWN_PARAMETERS = 135e6
 BYTES = 4
@@ -52,16 +54,47 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The open cells of one kind; ``hours`` are those of single cells added up, ``gpu_hours`` those times GPUs."""
+
+    kind: str
+    cells: int
+    tokens: int
+    hours: float
+    gpu_hours: float
+
+    @classmethod
+    def of(cls, kind: str, items: Sequence[Planned], gpus: float) -> "Stage":
+        """The sums of ``items``."""
+        hours = sum(item.seconds for item in items) / 3600
+        return cls(kind, len(items), sum(item.tokens for item in items), hours, hours * gpus)
+
+    def columns(self) -> tuple[str, str, str, str, str]:
+        """Kind, cells, tokens, hours and GPU-hours, as text."""
+        gpu_hours = f"{self.gpu_hours:.2f}" if self.gpu_hours else "-"
+        return (self.kind, str(self.cells), f"{self.tokens:,}", f"{self.hours:.2f}", gpu_hours)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The cells of a study in running order, and how many run side by side."""
+    """The cells of a study in running order, how many run side by side, and the GPUs that each is given."""
 
     cells: tuple[Planned, ...]
     workers: int
+    gpus: float = 0
 
     @property
     def open(self) -> tuple[Planned, ...]:
         """The cells that are still to be run."""
         return tuple(item for item in self.cells if item.status != "done")
+
+    def stages(self) -> tuple["Stage", ...]:
+        """What is open, summed by kind of cell, in the order in which kinds first run."""
+        kinds = dict.fromkeys(item.cell.kind for item in self.cells)
+        left: dict[str, list[Planned]] = {kind: [] for kind in kinds}
+        for item in self.open:
+            left[item.cell.kind].append(item)
+        return tuple(Stage.of(kind, items, self.gpus) for kind, items in left.items())
 
     def summary(self) -> str:
         """One sentence: what is done, and what the rest will take."""
@@ -79,11 +112,23 @@ class Plan:
 
 def estimated(study: Study, store: Store) -> Plan:
     """The plan of ``study``, with what ``store`` holds already."""
-    facts = {r.knowledge.folder: r.facts for _, replicates in study.worlds for r in replicates}
+    facts = facts_of(study)
     guesses = {cell.folder: _guess(cell, facts) for cell in study.cells}
     factor = _correction(study.cells, guesses, store)
     planned = [_planned(cell, guesses[cell.folder], factor, store) for cell in study.cells]
-    return Plan(tuple(planned), study.recipe.workers)
+    backend = (study.recipe.executor or Choice()).build()
+    return Plan(tuple(planned), backend.abreast(study.recipe.workers), backend.gpus_a_cell)
+
+
+def facts_of(study: Study) -> dict[str, Knowledge]:
+    """What each knowledge cell holds, and each request cell by its share: which subjects it has is not known yet."""
+    facts = {r.knowledge.folder: r.facts for _, replicates in study.worlds for r in replicates}
+    for cell in study.cells:
+        if cell.kind == "request":
+            whole = facts[cell.inputs["knowledge"].folder]
+            held = (cell.config["last"] - cell.config["first"] + 1) / study.recipe.requests
+            facts[cell.folder] = replace(whole, forget=whole.forget[: max(1, round(held * len(whole.forget)))])
+    return facts
 
 
 def _planned(cell: Cell, guess: "Guess", factor: float, store: Store) -> Planned:
@@ -125,7 +170,24 @@ def _guess(cell: Cell, facts: Mapping[str, Knowledge]) -> Guess:
         return Guess(0, 0, BASE_GIB)
     tokens = RULES[cell.kind](cell.config, facts[cell.inputs["knowledge"].folder])
     size = parameters(cell.config["model"])
-    return Guess(tokens, tokens * size / RATE, BASE_GIB + COPIES[cell.kind] * size * BYTES / 2**30)
+    return Guess(tokens, tokens * size / RATE, BASE_GIB + _copies(cell) * size * BYTES / 2**30)
+
+
+def _copies(cell: Cell) -> float:
+    """Copies of the weights; what a smoother holds comes on top, but for the first step's copy, which is gone then."""
+    if cell.kind != "unlearn":
+        return COPIES[cell.kind]
+    smoother = _smoother(parse(cell.config["method"]))
+    return COPIES[cell.kind] + max(0.0, copies_of(smoother) - 1.0 if smoother else 0.0)
+
+
+def _smoother(spec: MethodSpec) -> Smoother | None:
+    """The smoother of a method, or of the one that runs inside it; ``None`` where none is named."""
+    if spec.method is None:
+        built: Smoother = spec.smoothing.build()
+        return built
+    inner = getattr(spec.method.build(), "inner", None)
+    return None if inner is None else _smoother(parse(inner))
 
 
 def parameters(model: Mapping[str, Any]) -> float:
@@ -138,12 +200,6 @@ def parameters(model: Mapping[str, Any]) -> float:
     return PARAMETERS.get(model["source"], UNKNOWN_PARAMETERS)
 
 
-def _lengths(facts: Sequence[Fact], forms: Sequence[str] | None) -> list[float]:
-    """Estimated tokens of every row."""
-    probes = [probe for fact in facts for probe in (fact.probes if forms is None else fact.of_form(*forms))]
-    return [TOKENS_PER_WORD * len(f"{p.prompt} {p.answer}".split()) + TOKENS_PER_ROW for p in probes]
-
-
 def _trained(train: Mapping[str, Any], rows: Sequence[float]) -> float:
     """Tokens of one stream under training settings."""
     if not rows:
@@ -154,29 +210,29 @@ def _trained(train: Mapping[str, Any], rows: Sequence[float]) -> float:
 
 
 def _teach(config: Mapping[str, Any], facts: Knowledge) -> float:
-    retain = _lengths([*facts.retain_train, *facts.retain_eval], config["forms"])
+    retain = lengths([*facts.retain_train, *facts.retain_eval], config["forms"])
     if config["stage"] == "trunk":
         return _trained(config["train"], retain)
-    forget = _lengths(facts.forget, config["forms"])
+    forget = lengths(facts.forget, config["forms"])
     kept = retain if config["stage"] == "joint" else retain[: round(config["rehearsal"] * len(forget))]
     return _trained(config["train"], [*forget, *kept])
 
 
 def _unlearn(config: Mapping[str, Any], facts: Knowledge) -> float:
     spec = parse(config["method"])
-    rows = _lengths(facts.forget, config["forms"])
+    rows = lengths(facts.forget, config["forms"])
     return method_of(spec).passes() * _trained(layered(config["train"], spec.train), rows)
 
 
 def _attack(config: Mapping[str, Any], facts: Knowledge) -> float:
-    """Training along every trajectory and a reading of V, T and utility at every point; else the prompts tried."""
+    """Training along every trajectory and a reading of all at every point; else what is tried or searched."""
     grid = registry.build("attack", config["attack"], **config["params"])
-    rows = _lengths(facts.forget, ("qa",)) or _lengths(facts.forget, None)
-    reading = FORWARD * (sum(rows) + 2 * sum(_lengths(facts.retain_eval, ("qa",))) + 64 * 24)
+    rows = lengths(facts.forget, ("qa",)) or lengths(facts.forget, None)
+    reading = FORWARD * (sum(rows) + 2 * sum(lengths(facts.retain_eval, ("qa",))) + 64 * 24)
     if not hasattr(grid, "rows_of_grid"):
         sources, budgets = getattr(grid, "sources", ("",)), getattr(grid, "budgets", (1,))
         tries = 0 if config["only_before"] else len(sources) * budgets[-1]
-        return float(reading + FORWARD * tries * sum(rows))
+        return float(reading + tries * (searched(grid, facts) or FORWARD * sum(rows)))
     runs = 0 if config["only_before"] else len(grid.rows_of_grid())
     training = runs * grid.steps[-1] * grid.batch_size * sum(rows) / len(rows)
     return float(training + reading * (1 + runs * len(grid.steps)))
@@ -185,7 +241,7 @@ def _attack(config: Mapping[str, Any], facts: Knowledge) -> float:
 def _evaluate(config: Mapping[str, Any], facts: Knowledge) -> float:
     """Scores, four rivals of every forget answer, written answers, and the stored samples."""
     sizes = config["eval"]
-    rows = _lengths([*facts.forget, *facts.retain_eval], ("qa",)) or _lengths(facts.forget, None)
+    rows = lengths([*facts.forget, *facts.retain_eval], ("qa",)) or lengths(facts.forget, None)
     written = 2 * sizes["generate"] * 2 * TOKENS_PER_ROW
     stored = sizes["samples"] * sizes["sample_tokens"] * (1 + config["original"])
     return FORWARD * float(6 * sum(rows) + written + stored)
@@ -193,11 +249,18 @@ def _evaluate(config: Mapping[str, Any], facts: Knowledge) -> float:
 
 def _certify(config: Mapping[str, Any], facts: Knowledge) -> float:
     """V asked of both models and, where the certificate trains, each attribute held back once at every rate."""
-    certificate: Any = certificate_of(config["certificate"])
-    rows, attributes = _lengths(facts.forget, ("qa",)), len({fact.attribute for fact in facts.forget})
+    certificate: Any = _innermost(certificate_of(config["certificate"]))
+    rows, attributes = lengths(facts.forget, ("qa",)), len({fact.attribute for fact in facts.forget})
     runs = attributes * len(getattr(certificate, "rates", ()))
     trained = runs * certificate.steps[-1] * certificate.batch_size * sum(rows) / max(len(rows), 1) if runs else 0.0
     return float(trained + FORWARD * 2 * sum(rows))
+
+
+def _innermost(certificate: Any) -> Any:
+    """What trains in a certificate that first undoes something else."""
+    while getattr(certificate, "inner", None) is not None:
+        certificate = certificate_of(certificate.inner)
+    return certificate
 
 
 RULES: Mapping[str, Callable[[Mapping[str, Any], Knowledge], float]] = {

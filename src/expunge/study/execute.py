@@ -13,6 +13,7 @@ from typing import Any
 
 from expunge.core.errors import ExpungeError, InputError
 from expunge.core.files import write_json, write_jsonl
+from expunge.core.memory import give_back
 from expunge.registry import suggestion
 from expunge.scoring.judges import ledger
 from expunge.study import kinds, redact
@@ -69,6 +70,8 @@ def execute(task: Task, store: Store, threads: int) -> str | None:
         failed = {"status": "failed", "error": sentence, "metrics": {}, "tokens": 0, "hashes": {}, **details}
         _publish_failure(task, store, {**header, **_costs(clock), **failed})
         return sentence
+    finally:
+        give_back()
     store.finish(task)
     return None
 

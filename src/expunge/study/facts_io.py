@@ -35,6 +35,7 @@ def read(folder: Path) -> Material:
         **{name: facts_from(plain[name]) for name in SETS},
         streams={name: facts_from(rows) for name, rows in plain["streams"].items()},
         split=_split(plain["split"]),
+        requests=tuple(map(tuple, plain.get("requests", ()))),
     )
     split = _split(raw["split"])
     assert split is not None

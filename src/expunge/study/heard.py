@@ -9,6 +9,7 @@ from expunge.metrics.base import Value, interval
 from expunge.models.text_only import TextOnly
 from expunge.scoring.by_text import ANSWER_TOKENS, written
 from expunge.scoring.containment import contains
+from expunge.scoring.judges.base import Case, Choice, judge_of
 from expunge.scoring.probes import Asked
 
 
@@ -32,6 +33,15 @@ def read_plainly(loaded: TextOnly, asked: Sequence[Asked]) -> list[Heard]:
     """Greedy answers, by containment."""
     texts = written(loaded, [plain(item).turn for item in asked], max_new_tokens=ANSWER_TOKENS)
     return [Heard(item, text, contains(text, item.probe.answer)) for item, text in zip(asked, texts, strict=True)]
+
+
+def judged(judge: Choice, heard: Sequence[Heard]) -> dict[str, Any]:
+    """The record's entry for the share of texts that give the answer in the eyes of ``judge``."""
+    cases = [Case(item.asked.row.key, item.asked.probe.prompt, item.asked.probe.answer, item.text) for item in heard]
+    rulings = zip(heard, judge_of(judge).rule(cases), strict=True)
+    return interval(
+        [Value(item.asked.fact.subject, float(ruling.hit)) for item, ruling in rulings], proportion=True
+    ).as_dict()
 
 
 def share(heard: Sequence[Heard], what: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from expunge.core.errors import InputError
 from expunge.registry import suggestion
 from expunge.study.yaml import parse
 
-SHORT = {"knowledge": "name", "model": "source"}
+SHORT = {"knowledge": "name", "model": "source", "executor": "name"}
 """Keys whose plain text is short for a mapping; an item of a list is short for ``{name: …}``."""
 
 

@@ -3,6 +3,7 @@
     knowledge ─► trunk (the control) ─► θ₀ ─► evaluate θ₀ ─► unlearn ─► evaluate, attack ─► audit
                  trunk of a second seed (the null row) ─► attack
                  trunks of further seeds (innocents) ─► evaluate, attack ─► audit
+    where facts are asked for in several requests: a chain of unlearn cells a method (:mod:`.plan_requests`)
     and, where the audit is examined:    hider, θ₀ ─► certify;  all that the audit reads, certify ─► examine
 
 The worlds are drawn here already (cheap, no model), so that cells which read equal content are one cell.
@@ -15,10 +16,12 @@ from functools import cached_property
 from typing import Any
 
 from expunge.core.errors import InputError
+from expunge.study.asked import over_replicates
 from expunge.study.cells import Cell, in_order
 from expunge.study.plan_cells import Draw
 from expunge.study.plan_entries import Entry, Replicate, indexed, measures
 from expunge.study.plan_given import given, in_text
+from expunge.study.plan_requests import Stage, stages
 from expunge.study.plan_taught import known, taught
 from expunge.study.pool import families_of
 from expunge.study.recipe import Recipe
@@ -30,10 +33,11 @@ GIVEN = ("given", "given_text")
 
 @dataclass(frozen=True)
 class Study:
-    """All cells of a recipe."""
+    """All cells of a recipe; with requests, ``worlds`` are the worlds after each of them, and ``stages`` say which."""
 
     recipe: Recipe
     worlds: tuple[tuple[World, tuple[Replicate, ...]], ...]
+    stages: tuple[Stage, ...] = ()
 
     @cached_property
     def audit(self) -> Cell:
@@ -43,7 +47,8 @@ class Study:
         worlds = [self._outline(number) for number in range(len(self.worlds))]
         attacks = [attack.as_dict() for attack in self.recipe.attacks]
         given = {} if self.recipe.given is None else {"not_tested": list(self.recipe.given.not_tested)}
-        config = {**section, "seed": 0, "attacks": attacks, "worlds": worlds, **given}
+        more = {**given, **over_replicates(self.recipe.eval)}
+        config = {**section, "seed": 0, "attacks": attacks, "worlds": worlds, **more}
         return Cell("audit", config, named, label="audit")
 
     @cached_property
@@ -120,13 +125,17 @@ class Study:
         plain = {key: value for key, value in world.as_dict().items() if key != "methods"}
         text = {"in_text": True} if self.recipe.given is not None and self.recipe.given.in_text else {}
         seeds = list(self.recipe.seeds)
-        return {"label": world.label, "knowledge": plain, "seeds": seeds, "replicates": rows, **text}
+        stage = {"sequence": self.stages[w].as_dict()} if self.stages else {}
+        return {"label": world.label, "knowledge": plain, "seeds": seeds, "replicates": rows, **text, **stage}
 
 
 def study_of(recipe: Recipe) -> Study:
     """The cells of every world and replicate. Raises :class:`InputError` where a world cannot be drawn."""
     if not recipe.attacks:
         raise InputError("the recipe has no attacks, so nothing could be audited; name some, such as [relearn].")
+    if recipe.requests > 1:
+        found = [stage for world in recipe.knowledge for stage in stages(recipe, world)]
+        return Study(recipe, tuple((named, rows) for named, rows, _ in found), tuple(stage for *_, stage in found))
     drawn = (tuple(_replicate(Draw(recipe, world, seed)) for seed in recipe.seeds) for world in recipe.knowledge)
     return Study(recipe, tuple(zip(recipe.knowledge, drawn, strict=True)))
 

@@ -1,15 +1,18 @@
 """The cells of one world and seed, kind by kind; which of them a study has is said in the ``plan_`` modules beside."""
 
-import dataclasses
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 from expunge import registry
+from expunge.benchmarks.form_axis import check_forms
 from expunge.core.files import stable_hash
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Knowledge
 from expunge.methods.fields import layered
 from expunge.methods.grammar import MethodSpec, Part
 from expunge.models.endpoint import is_address
+from expunge.study.asked import WITH_CONTROL, asked, of_original
 from expunge.study.base_model import texts_of
 from expunge.study.cells import Cell
 from expunge.study.facts_io import fingerprint
@@ -25,18 +28,35 @@ CHECKPOINT_EVERY = 50
 
 
 class Draw:
-    """Makes the cells of one world and seed."""
+    """Makes the cells of one world and seed. What is taught, and placebo facts, are those of the ``whole`` world; what
+    is forgotten and measured is in ``knowledge``, which :meth:`between` narrows to some requests.
+    """
 
     def __init__(self, recipe: Recipe, world: World, seed: int) -> None:
         self.recipe, self.world, self.seed = recipe, world, seed
         benchmark = registry.build("benchmark", world.name, **world.params)
         drawn = derive(seed, "world")
         self.facts: Knowledge = benchmark.build(drawn)
+        check_forms(world.form_axis, self.facts.forget)
         self.model = recipe.model.key(benchmark.template)
         known = None if world.taught or self._blind else self.model
         cut = {"split_fraction": world.split_fraction, "split_by": world.split_by}
-        config = {"name": world.name, "params": dict(world.params), **cut}
-        self.knowledge = Cell("knowledge", {**config, "seed": drawn, "known": known}, label=self.label("facts"))
+        asked: dict[str, Any] = {"requests": recipe.requests} if recipe.requests > 1 else {}
+        if world.worst_case is not None:
+            asked["worst_case"] = world.worst_case.config(self.model)
+        config = {"name": world.name, "params": dict(world.params), **cut, **asked}
+        self.whole = Cell("knowledge", {**config, "seed": drawn, "known": known}, label=self.label("facts"))
+        self.knowledge = self.whole
+
+    def between(self, first: int, last: int) -> "Draw":
+        """The same world as requests ``first`` to ``last`` (from 1) see it."""
+        part = copy.copy(self)
+        if (first, last) != (1, self.recipe.requests):
+            asked = f"request {first}" if first == last else f"requests {first} to {last}"
+            part.knowledge = Cell(
+                "request", {"first": first, "last": last}, {"knowledge": self.whole}, label=self.label(asked)
+            )
+        return part
 
     @property
     def uncontrolled(self) -> bool:
@@ -60,11 +80,19 @@ class Draw:
         Where the audit is examined, the original is attacked with placebo facts too: without a control it is what
         other models' learning speed is measured against.
         """
-        evaluate = first if role == "original" else self.evaluate(label, made, original, first)
+        evaluate = self._measured(role, label, made, original, first)
         wanted = self.recipe.placebo and bool(self.facts.placebo) and (role != "original" or self._examined)
         models = {"model": made, "original_model": original if role != "original" else None}
         placebo = self.attacks(label, {**models, "original_model": original}, first, target="placebo") if wanted else ()
         return Entry(role, label, made, evaluate, self.attacks(label, models, first, role == "original"), placebo)
+
+    def _measured(self, role: str, label: str, made: Cell | None, original: Cell | None, first: Cell) -> Cell:
+        """The model's evaluation; the original's is its first, unless what is asked for says something of it too."""
+        if role != "original":
+            return self.evaluate(label, made, original, first)
+        if not of_original(self.recipe.eval, self.world):
+            return first
+        return self.evaluate(f"{label}, as the others", made, made, first)
 
     def trunk(self, number: int, label: str, innocent: Innocent | None = None) -> Cell:
         """Retain facts only; ``number`` draws its own seed, and an innocent may differ in size, training and forms."""
@@ -79,7 +107,9 @@ class Draw:
             "data": [fingerprint(retain), texts],
             "seed": derive(self.seed, "trunk", number),
         }
-        return Cell("teach", config, {"knowledge": self.knowledge}, frozenset({"knowledge"}), self.label(label))
+        # a model chooses what a worst case retains, so that its content is not known here
+        known_here = frozenset({"knowledge"}) if self.world.worst_case is None else frozenset[str]()
+        return Cell("teach", config, {"knowledge": self.whole}, known_here, self.label(label))
 
     def original(self, trunk: Cell) -> Cell:
         """θ₀: the trunk, taught the forget facts; or the base model, taught everything at once."""
@@ -93,7 +123,7 @@ class Draw:
             "rehearsal": teach.rehearsal,
             "seed": derive(self.seed, "forget"),
         }
-        return Cell("teach", config, {"knowledge": self.knowledge, **below}, label=self.label("original"))
+        return Cell("teach", config, {"knowledge": self.whole, **below}, label=self.label("original"))
 
     def read(self, label: str, path: str, original: Cell | None, *, knows: bool = True) -> Cell:
         """A given model; one that does not know the facts is checked for that."""
@@ -108,8 +138,10 @@ class Draw:
         facts = {} if knows else {"knowledge": self.knowledge}
         return Cell("given", config, {**facts, **more}, label=self.label(f"{label}, given"))
 
-    def unlearn(self, spec: MethodSpec, original: Cell | None, first: Cell) -> Cell:
-        """One method; it reads the stored samples only where there is nothing to retain."""
+    def unlearn(self, spec: MethodSpec, start: Cell | None, first: Cell) -> Cell:
+        """One method on the model it starts from, which its objective takes for the frozen reference; it reads the
+        stored samples only where there is nothing to retain.
+        """
         forms = self.recipe.unlearn.forms or self.recipe.teach.forms
         method = {key: value for key, value in spec.as_dict().items() if key != "label"}
         config = {
@@ -120,7 +152,7 @@ class Draw:
             "seed": derive(self.seed, "unlearn"),
         }
         samples = {} if self.facts.retain_train else {"original": first}
-        return Cell("unlearn", config, {**self._base(original), **samples}, label=self.label(spec.label))
+        return Cell("unlearn", config, {**self._base(start), **samples}, label=self.label(spec.label))
 
     def certify(self, label: str, certificate: Part, made: Cell, original: Cell) -> Cell:
         """What undoing the hiding restores; the certificate gets the seed that the hider was made with."""
@@ -134,17 +166,22 @@ class Draw:
 
     def evaluate(self, label: str, made: Cell | None, original: Cell | None, first: Cell | None) -> Cell:
         """Metrics of one model; without ``first`` it is the original's own, whose standard the control may lower."""
-        sizes = {**dataclasses.asdict(self.recipe.eval), "forms": _listed(self.recipe.eval.forms)}
-        costly = list(sizes.pop("costly"))
-        config = {"original": first is None, "model": self.model, "eval": sizes, "seed": derive(self.seed, "evaluate")}
+        section = self.recipe.eval
+        config = {
+            "original": first is None,
+            "model": self.model,
+            "eval": section.sizes(),
+            "seed": derive(self.seed, "evaluate"),
+        }
         more = {} if first is None else {"original": first}
         if original is not None:
             more["original_model"] = original
         if first is None and not self._blind:
             more |= self._never_trained(made)
-        elif first is not None and costly:
-            config["costly"] = costly
-            more |= self._never_trained(original)
+        elif first is not None and (wanted := asked(section, self.world)):
+            config |= wanted
+            if any(key in wanted for key in WITH_CONTROL):
+                more |= self._never_trained(original)
         return Cell("evaluate", config, {**self._base(made), **more}, label=self.label(label))
 
     def _never_trained(self, original: Cell | None) -> dict[str, Cell]:
@@ -177,7 +214,8 @@ class Draw:
             "model": self.model,
             "seed": derive(self.seed, "attack"),
         }
-        inputs = {"knowledge": self.knowledge, **read, "original": first}
+        asked = self.whole if target == "placebo" else self.knowledge
+        inputs = {"knowledge": asked, **read, "original": first}
         return Cell("attack", config, inputs, label=self.label(f"{label}, {target}"))
 
     def _base(self, made: Cell | None) -> dict[str, Cell]:

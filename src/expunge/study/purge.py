@@ -19,7 +19,7 @@ CELL = re.compile(r"\.?[a-z_]+-[0-9a-f]{12}(\..+)?")
 """A cell's folder, or a draft of one."""
 REPORT = ("report.html", "report.md", "report.csv", "examine.md", "examine.svg")
 RESULTS = ("recipe.yaml", "index.json", "audit.json", "examine.json", "log.txt", ".lock", SALT, *REPORT)
-FOLDERS = ("cells", "partial", "claims")
+FOLDERS = ("cells", "partial", "claims", "jobs")
 KEEP = {"report": REPORT}
 
 
@@ -80,9 +80,9 @@ def _remove(run: Path, kept: Iterable[str]) -> Iterator[str]:
 
 
 def _emptied(folder: Path) -> Iterator[str]:
-    """Remove cells, drafts and claims from a folder of the study; anything else stays in it."""
+    """Remove cells, drafts, claims and jobs from a folder of the study; anything else stays in it."""
     for path in sorted(folder.iterdir()):
-        ours = folder.name == "claims" or CELL.fullmatch(path.name)
+        ours = folder.name in ("claims", "jobs") or CELL.fullmatch(path.name)
         if not ours:
             continue
         if path.is_dir() and not path.is_symlink():

@@ -12,6 +12,7 @@ from typing import Any
 from expunge.core.errors import InputError
 from expunge.methods.fields import check_keys, fill
 from expunge.methods.grammar import MethodSpec
+from expunge.study.executors.choice import Choice
 from expunge.study.overrides import apply
 from expunge.study.pool import Examine, Innocent, check_pool
 from expunge.study.released import check_budgets, listed, released
@@ -33,6 +34,9 @@ class Recipe:
     (:mod:`expunge.study.released`). ``tune`` is what ``expunge tune`` follows; a study itself does not read it.
     ``given`` names models that somebody else made; they are audited, and nothing is taught. ``innocents`` and
     ``examine`` make a pool of models whose truth is known, to examine the audit on (:mod:`expunge.study.pool`).
+    ``executor`` says where cells run (:mod:`expunge.study.executors`); it is no part of any cell. ``requests`` above 1
+    cuts the forget subjects into that many, which every method unlearns one after another
+    (:mod:`expunge.study.plan_requests`).
     """
 
     name: str
@@ -55,6 +59,8 @@ class Recipe:
     given: Given | None = None
     innocents: tuple[Innocent, ...] = ()
     examine: Examine | None = None
+    executor: Choice | None = None
+    requests: int = 1
 
     def listed(self, world: World) -> tuple[MethodSpec, ...]:
         """The world's own methods, else the recipe's."""
@@ -67,7 +73,8 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; :func:`resolve` of it gives the same recipe."""
         fields = (item for item in dataclasses.fields(self) if getattr(self, item.name) is not None)
-        fields = (item for item in fields if item.name != "innocents" or self.innocents)
+        unsaid = {"innocents": (), "requests": 1}
+        fields = (item for item in fields if item.name not in unsaid or getattr(self, item.name) != unsaid[item.name])
         plain = {item.name: _plain(getattr(self, item.name)) for item in fields}
         return {**plain, "knowledge": [world.as_dict() for world in self.knowledge]}
 
@@ -109,6 +116,7 @@ def resolve(raw: Mapping[str, Any]) -> Recipe:
     innocents = [Innocent.parse(entry, position) for position, entry in enumerate(_list(mapping, "innocents"))]
     mapping["innocents"] = _labelled(innocents, "innocents")
     mapping["examine"] = Examine.parse(mapping["examine"]) if mapping.get("examine") is not None else None
+    mapping["executor"] = Choice.parse(mapping["executor"]) if mapping.get("executor") is not None else None
     return _checked(fill(Recipe, mapping, "the recipe"))
 
 
@@ -133,7 +141,17 @@ def _checked(recipe: Recipe) -> Recipe:
             )
     check(recipe)
     check_pool(recipe)
+    _check_requests(recipe)
     return recipe
+
+
+def _check_requests(recipe: Recipe) -> None:
+    """Requests are answered by methods, one after another; what chooses or examines methods looks at one only."""
+    if isinstance(recipe.requests, bool) or not isinstance(recipe.requests, int) or recipe.requests < 1:
+        raise InputError(f"requests is {recipe.requests!r}; it must be a whole number from 1, such as 4.")
+    for key in ("tune", "given", "examine"):
+        if recipe.requests > 1 and getattr(recipe, key) is not None:
+            raise InputError(f"'requests' and {key!r} exclude each other; remove one of them.")
 
 
 def _check_given(recipe: Recipe, given: Given, world: World) -> None:

@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,10 +29,10 @@ SALT_BYTES = 32
 FACTS = ("knowledge.json", "baseline.json")
 """Files of a cell that later cells read the facts from."""
 TEXT_KEYS = frozenset(
-    {"prompt", "answer", "generated", "subject", "subjects", "fact", "id", "perturbed", "text", "attribute"}
+    {"prompt", "answer", "generated", "subject", "subjects", "fact", "id", "perturbed", "text", "attribute", "requests"}
     | {"to_forget", "placebo_reason", "permuted_reason", "question", "judge_prompt", "judge_reply"}
 )
-OF_RECORD = ("leaks", "permuted_reason")
+OF_RECORD = ("leaks", "permuted_reason", "groups")
 """Entries of a record that may quote a text; ``id`` below ``points`` names an attack point and stays."""
 
 
@@ -105,6 +106,7 @@ def complete(root: Path) -> None:
     _sweep(root, facts=True)
     if (root / "log.txt").is_file():
         write_text(root / "log.txt", "redacted\n")
+    shutil.rmtree(root / "jobs", ignore_errors=True)  # what submitit kept of batch jobs that failed
     if (root / "audit.json").is_file():
         redactor = of(root)
         assert redactor is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge import registry
+from expunge.attacks.saying import asked_of
 from expunge.audit.types import BEFORE
 from expunge.core.errors import ExpungeError
 from expunge.core.seeds import derive
@@ -58,11 +59,15 @@ def rescored(folder: Path, config: Mapping[str, Any], record: Mapping[str, Any],
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Rows of a cell by key, the probes that may have given them by the same key, and how a row states its score."""
+    """Rows of a cell by key, the probes that may have given them by the same key, and how a row states its score.
+
+    ``said``: the hits are of what was written, so that only the log-probabilities can be scored again.
+    """
 
     rows: Mapping[Key, Row]
     asked: Mapping[Key, Asked]
     logprob: Callable[[Row, RowScore], tuple[float, float]]
+    said: bool = False
 
 
 def _evaluate(job: Job, loaded: LoadedModel) -> Expected:
@@ -79,9 +84,10 @@ def _attack(job: Job, loaded: LoadedModel) -> Expected:
     material: Material = facts_io.read(job.inputs["knowledge"])
     split = material.split if job.config["target"] == "forget" else material.placebo
     assert split is not None
-    forms = getattr(registry.build("attack", job.config["attack"], **job.config["params"]), "forms", FORMS)
+    grid = registry.build("attack", job.config["attack"], **job.config["params"])
+    said = getattr(grid, "hits", "greedy") == "said"
     rows = (row for row in _rows(job.folder) if row["point"] == BEFORE and row["split"] == "V")
-    return Expected(_numbered(rows), _named({"V": ask(split.score, loaded.encoder, forms)}), _sum)
+    return Expected(_numbered(rows), _named({"V": asked_of(grid, split.score, loaded.encoder)}), _sum, said)
 
 
 READERS: Mapping[str, Callable[[Job, LoadedModel], Expected]] = {"evaluate": _evaluate, "attack": _attack}
@@ -144,7 +150,7 @@ def _differs(key: Key, row: Row, score: RowScore, expected: Expected) -> list[st
     """A sentence where a row says something else than the model does."""
     stated, now = expected.logprob(row, score)
     agree = stated == now or (stated == -math.inf and score.probability == 0.0) or abs(stated - now) <= TOLERANCE
-    if agree and bool(row["hit"]) == score.greedy:
+    if agree and (expected.said or bool(row["hit"]) == score.greedy):
         return []
     return [
         f"fact {key[1]!r}, form {key[2]!r}: samples.jsonl says hit {int(row['hit'])} and {stated:.4f} nats a token, "

@@ -12,11 +12,12 @@ from expunge.study import redact as redaction
 from expunge.study.cells import Cell
 from expunge.study.claims import Claims
 from expunge.study.estimate import Plan, estimated
-from expunge.study.executors.local import local
+from expunge.study.executors.base import Place
+from expunge.study.executors.choice import Choice
 from expunge.study.plan import study_of
 from expunge.study.recipe import Recipe, load
 from expunge.study.scheduler import Notify, run_cells
-from expunge.study.store import Store
+from expunge.study.store import Snapshot, Store
 from expunge.study.yaml import dump
 
 RUNS = Path("runs")
@@ -54,12 +55,15 @@ def run(
     """Run every cell that is not done and audit the study; running again continues and retries failures.
 
     ``out`` is the study folder (default ``runs/<name>``). ``notify`` hears of every cell. ``plugins`` are files that
-    the workers load. Without ``retry_failed`` failed cells stay failed. ``redact`` keeps texts out of the results
-    (:mod:`expunge.study.redact`). Several runs of one recipe may share a folder. Raises :class:`InputError` for a
-    recipe that cannot be run and for a folder that cannot be written; ``KeyboardInterrupt`` passes through after the
-    workers have ended, and leaves only whole cells.
+    the workers load; where cells run is the recipe's ``executor``. Without ``retry_failed`` failed cells stay failed.
+    ``redact`` keeps texts out of the results (:mod:`expunge.study.redact`). Several runs of one recipe may share a
+    folder. Raises :class:`InputError` for a recipe that cannot be run, for a folder that cannot be written and for an
+    executor that is not installed; ``KeyboardInterrupt`` passes through after the workers have ended, and leaves only
+    whole cells.
     """
     wanted = load(recipe, overrides)
+    backend = (wanted.executor or Choice()).build()
+    backend.check()
     study = study_of(wanted)
     store = Store(_folder(wanted, out))
     with Claims(store.root).joined() as claims:
@@ -68,7 +72,8 @@ def run(
         if redact:
             redaction.begin(store.root)
         _announce(store, wanted, study.index())
-        executor = local(store, wanted.workers, wanted.threads, [Path(plugin) for plugin in plugins])
+        files = tuple(Path(plugin) for plugin in plugins)
+        executor = backend.open(Place(store, wanted.workers, wanted.threads, files, claims.beacon))
         options = {"keep_models": wanted.keep_models, "retry_failed": retry_failed}
         try:
             progress = run_cells(study.cells, store, executor, notify or _silent, claims=claims, **options)
@@ -86,7 +91,7 @@ def run(
 def plan(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str] = (), out: str | Path | None = None) -> Plan:
     """The cells of a recipe, which are done, and what the others will take. Writes nothing."""
     wanted = load(recipe, overrides)
-    return estimated(study_of(wanted), Store(_folder(wanted, out)))
+    return estimated(study_of(wanted), Snapshot(_folder(wanted, out)))
 
 
 def _folder(recipe: Recipe, out: str | Path | None) -> Path:

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from expunge.study.agenda import Agenda, readers_of
 from expunge.study.cells import Cell
 from expunge.study.claims import Alone, Claims
-from expunge.study.executors.local import Executor
+from expunge.study.executors.base import Executor
 from expunge.study.store import Store
 
 Notify = Callable[[str, Cell, str], None]
@@ -54,116 +55,128 @@ def run_cells(
     Without ``retry_failed`` a cell that failed before stays failed. ``claims`` share the cells with other runs: each
     cell is run by one of them, and what another run finishes counts as finished before.
     """
-    share = _Share(store, claims or Alone(store.root), {cell.folder: store.stamp(cell) for cell in cells})
-    waiting = {cell.folder: cell for cell in to_run(cells, store)}
-    progress = Progress(already=[cell for cell in cells if cell.folder not in waiting])
-    if not retry_failed:
-        _leave_failed(waiting, store, progress, notify)
-    running: dict[str, Cell] = {}
+    stamps = {cell.folder: store.stamp(cell) for cell in cells}
+    agenda = Agenda(to_run(cells, store))
+    already = [cell for cell in cells if cell.folder not in agenda.waiting]
+    run = _Run(store, claims or Alone(store.root), stamps, agenda, Progress(already=already), notify)
+    models = None if keep_models else _Models(run, cells)
     try:
-        while waiting or running:
-            _skip(waiting, progress, notify)
-            held = _start(waiting, running, executor, share, progress, notify)
-            for folder, error in executor.wait(POLL_S if held else None) if running else ():
-                share.claims.release(folder)
-                _ended(running.pop(folder), error, progress, notify)
-            if held and not running:
-                time.sleep(POLL_S)
-            if not keep_models:
-                drop_models(cells, store, {*waiting, *running, *share.claims.others()})
+        if not retry_failed:
+            run.leave_failed()
+        _work_off(run, executor, models)
     finally:
         executor.close()
-    return progress
+    return run.progress
+
+
+def _work_off(run: "_Run", executor: Executor, models: "_Models | None") -> None:
+    """Start and await cells until none is left."""
+    while run.agenda.waiting or run.running:
+        held = run.start(executor)
+        for folder, error in executor.wait(POLL_S if held else None) if run.running else ():
+            run.claims.release(folder)
+            run.ended(run.running.pop(folder), error)
+        if held and not run.running:
+            time.sleep(POLL_S)
+        if models is not None:
+            models.drop()
 
 
 POLL_S = 0.5
 """Seconds between looks at what other runs have finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """The cells' records as they stood when this run began, and the claims."""
+@dataclass(slots=True)
+class _Run:
+    """One run's cells. ``stamps`` are the cells' records as they stood when it began, ``settled`` what ended since."""
 
     store: Store
     claims: Claims
     stamps: Mapping[str, tuple[int, int] | None]
+    agenda: Agenda
+    progress: Progress
+    notify: Notify
+    running: dict[str, Cell] = field(default_factory=dict)
+    settled: list[Cell] = field(default_factory=list)
 
-    def settled(self, cell: Cell) -> bool:
+    def leave_failed(self) -> None:
+        """Count cells that failed before as failed now."""
+        failed = [cell for cell in self.agenda.waiting.values() if self.store.status(cell) == "failed"]
+        for cell in failed:
+            del self.agenda.waiting[cell.folder]
+        for cell in failed:
+            self.ended(cell, str(self.store.record(cell).get("error")))
+
+    def start(self, executor: Executor) -> bool:
+        """Start ready cells while the executor has room; whether some ready cell is held by another run."""
+        held: list[Cell] = []
+        while executor.free and (cell := self.agenda.next()) is not None:
+            if not self.claims.take(cell.folder):
+                held.append(cell)
+            elif self._published(cell):
+                self.claims.release(cell.folder)
+                self._adopt(cell)
+            else:
+                self.running[cell.folder] = cell
+                self.notify("start", cell, "")
+                executor.start(cell.task())
+        self.agenda.put_back(held)
+        return bool(held)
+
+    def ended(self, cell: Cell, error: str | None) -> None:
+        """Note what became of a cell; what stands on a failed one is skipped."""
+        self.settled.append(cell)
+        if error is None:
+            self.progress.done.append(cell)
+            self.notify("done", cell, "")
+            self.agenda.settle(cell)
+            return
+        self.progress.failed[cell.folder] = error
+        self.notify("failed", cell, error)
+        for lost in self.agenda.give_up(cell):
+            gone = next(item for item in lost.inputs.values() if self._gone(item.folder))
+            self.progress.skipped[lost.folder] = f"not run, because {gone.folder} ({gone.label}) failed or was skipped."
+            self.notify("skipped", lost, self.progress.skipped[lost.folder])
+
+    def busy(self, folder: str, others: Set[str]) -> bool:
+        """Whether the cell may still be run, by this run or by another."""
+        return folder in self.agenda.waiting or folder in self.running or folder in others
+
+    def _gone(self, folder: str) -> bool:
+        return folder in self.progress.failed or folder in self.progress.skipped
+
+    def _published(self, cell: Cell) -> bool:
         """Whether another run has published the cell since this run began."""
         return self.store.stamp(cell) != self.stamps[cell.folder] and self.store.status(cell) != "missing"
 
-
-def _leave_failed(waiting: dict[str, Cell], store: Store, progress: Progress, notify: Notify) -> None:
-    """Count cells that failed before as failed now."""
-    for folder, cell in list(waiting.items()):
-        if store.status(cell) == "failed":
-            del waiting[folder]
-            _ended(cell, str(store.record(cell).get("error")), progress, notify)
-
-
-def drop_models(cells: Sequence[Cell], store: Store, busy: Set[str] = frozenset()) -> None:
-    """Remove every model whose readers are all done; a ``busy`` cell counts as open, as it may be run once more."""
-    readers: dict[str, list[Cell]] = {}
-    for cell in cells:
-        for item in cell.inputs.values():
-            readers.setdefault(item.folder, []).append(cell)
-    for cell in cells:
-        ended = (
-            one.folder not in busy and store.status(one) == "done" for one in (cell, *readers.get(cell.folder, ()))
-        )
-        if (store.path(cell) / "model").is_dir() and all(ended):
-            store.drop_model(cell)
-
-
-def _skip(waiting: dict[str, Cell], progress: Progress, notify: Notify) -> None:
-    """Give up on cells that stand on a failed or skipped one; cells are in order, so one pass finds all."""
-    for folder, cell in list(waiting.items()):
-        gone = {*progress.failed, *progress.skipped}
-        lost = next((item for item in cell.inputs.values() if item.folder in gone), None)
-        if lost is not None:
-            del waiting[folder]
-            progress.skipped[folder] = f"not run, because {lost.folder} ({lost.label}) failed or was skipped."
-            notify("skipped", cell, progress.skipped[folder])
-
-
-def _start(
-    waiting: dict[str, Cell],
-    running: dict[str, Cell],
-    executor: Executor,
-    share: _Share,
-    progress: Progress,
-    notify: Notify,
-) -> bool:
-    """Start ready cells while the executor has room; whether some ready cell is held by another run."""
-    unfinished, held = {*waiting, *running}, False
-    for folder, cell in list(waiting.items()):
-        if not executor.free:
-            return held
-        if any(item.folder in unfinished for item in cell.inputs.values()):
-            continue
-        if not share.claims.take(folder):
-            held = True
-        elif share.settled(cell):
-            share.claims.release(folder)
-            _adopt(waiting.pop(folder), share.store, progress, notify)
+    def _adopt(self, cell: Cell) -> None:
+        """Take over what another run made of a cell."""
+        if self.store.status(cell) == "done":
+            self.settled.append(cell)
+            self.progress.already.append(cell)
+            self.agenda.settle(cell)
         else:
-            running[folder] = waiting.pop(folder)
-            notify("start", cell, "")
-            executor.start(cell.task())
-    return held
+            self.ended(cell, str(self.store.record(cell).get("error")))
 
 
-def _adopt(cell: Cell, store: Store, progress: Progress, notify: Notify) -> None:
-    """Take over what another run made of a cell."""
-    if store.status(cell) == "done":
-        progress.already.append(cell)
-    else:
-        _ended(cell, str(store.record(cell).get("error")), progress, notify)
+class _Models:
+    """Removes every model whose readers are all done; a cell that may run once more counts as open."""
 
+    def __init__(self, run: _Run, cells: Sequence[Cell]) -> None:
+        self.run, self.readers, self.unseen = run, readers_of(cells), list(cells)
 
-def _ended(cell: Cell, error: str | None, progress: Progress, notify: Notify) -> None:
-    if error is None:
-        progress.done.append(cell)
-    else:
-        progress.failed[cell.folder] = error
-    notify("done" if error is None else "failed", cell, error or "")
+    def drop(self) -> None:
+        """Look at the cells that ended since the last look, and at what they read; at all cells the first time."""
+        ended, self.unseen, self.run.settled = [*self.unseen, *self.run.settled], [], []
+        seen = {one.folder: one for cell in ended for one in (cell, *cell.inputs.values())}
+        others = self.run.claims.others() if seen else set()
+        for cell in seen.values():
+            if (self.run.store.path(cell) / "model").is_dir() and self._ended(cell, others):
+                self.run.store.drop_model(cell)
+
+    def _ended(self, cell: Cell, others: Set[str]) -> bool:
+        """Whether the cell and its readers are done for good; what needs no file is asked first."""
+        all_of = (cell, *self.readers.get(cell.folder, ()))
+        if any(self.run.busy(one.folder, others) for one in all_of):
+            return False
+        return all(self.run.store.status(one) == "done" for one in all_of)

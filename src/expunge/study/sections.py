@@ -9,8 +9,13 @@ from expunge import registry
 from expunge.core.errors import InputError
 from expunge.methods.fields import fill
 from expunge.methods.grammar import MethodSpec
+from expunge.metrics.named import named
 from expunge.models.endpoint import is_address
+from expunge.scoring.engines import check_engine
+from expunge.scoring.judges.base import Choice, judge_of
+from expunge.study.form_axis import check_axis
 from expunge.study.released import listed
+from expunge.study.worst_case import WorstCase
 
 BUILT_IN = ("tiny", "tiny-moe", "small")
 
@@ -59,7 +64,11 @@ class World:
     """One body of knowledge: a benchmark's name and parameters, and how its forget facts are cut into T and V.
 
     ``taught`` overrides whether the model is first taught the facts (by default what the benchmark says). ``split_by``
-    ``fact`` takes each fact for a subject of its own, for worlds of too few subjects; the audit says so.
+    ``fact`` takes each fact for a subject of its own, for worlds of too few subjects; the audit says so. ``keyword``
+    keeps what says a chosen word of each subject for V (:func:`expunge.knowledge.keywords.split_by_keyword`).
+    ``worst_case`` forgets the hardest subjects only (:mod:`expunge.study.worst_case`). ``form_axis`` names the forms
+    over which ``worst_form`` and ``form_spread`` are read, those among them that the benchmark does not bring
+    (:mod:`expunge.benchmarks.form_axis`).
     """
 
     name: str
@@ -69,13 +78,15 @@ class World:
     split_fraction: float = 0.5
     taught: bool = True
     split_by: str = "subject"
+    worst_case: WorstCase | None = None
+    form_axis: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, raw: Any) -> "World":
         """``{name, label?, methods?, split_fraction?, taught?, …parameters}``; unknown ones get a suggestion."""
         if not isinstance(raw, Mapping) or "name" not in raw:
             raise InputError("each entry of 'knowledge' needs the key 'name', such as people; add it.")
-        own = {"name", "label", "methods", "split_fraction", "taught", "split_by"}
+        own = {"name", "label", "methods", "split_fraction", "taught", "split_by", "worst_case", "form_axis"}
         params = {key: value for key, value in raw.items() if key not in own}
         built = registry.build("benchmark", raw["name"], **params)
         methods = raw.get("methods")
@@ -86,12 +97,20 @@ class World:
             methods=None if methods is None else tuple(listed(entry) for entry in methods),
             split_fraction=float(raw.get("split_fraction", 0.5)),
             taught=bool(raw.get("taught", built.taught)),
-            split_by=_one_of(raw.get("split_by", "subject"), ("subject", "fact"), "split_by"),
+            split_by=_one_of(raw.get("split_by", "subject"), ("subject", "fact", "keyword"), "split_by"),
+            worst_case=WorstCase.parse(raw.get("worst_case")),
+            form_axis=check_axis(raw.get("form_axis")),
         )
 
     def as_dict(self) -> dict[str, Any]:
         """The plain form that :meth:`parse` reads."""
-        own = {} if self.methods is None else {"methods": [method.as_dict() for method in self.methods]}
+        own: dict[str, Any] = {}
+        if self.methods is not None:
+            own["methods"] = [method.as_dict() for method in self.methods]
+        if self.worst_case is not None:
+            own["worst_case"] = self.worst_case.as_dict()
+        if self.form_axis:
+            own["form_axis"] = list(self.form_axis)
         cut = {"split_fraction": self.split_fraction, "split_by": self.split_by, "taught": self.taught}
         return {"name": self.name, "label": self.label, **cut, **self.params, **own}
 
@@ -148,8 +167,13 @@ class Unlearn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalSection:
     """What is measured: ``samples`` texts of ``sample_tokens`` tokens stand for the original's own text;
-    ``generate`` prompts a split are answered freely in at most ``answer_tokens`` tokens. ``costly`` names metrics that
-    look inside models and are measured only where a recipe asks for them."""
+    ``generate`` prompts a split are answered freely in at most ``answer_tokens`` tokens. ``costly`` names metrics
+    that run models themselves and are measured only where a recipe asks for them, by name or by a pattern such as
+    ``mia_*_auc``. ``judge`` rules on the written answers in the metric ``judged``: a judge's name, or a mapping of its
+    name and parameters. ``benchmark_scores`` has the benchmark's own scores measured, where it brings some, and
+    ``generative`` whether the model still follows instructions and reads ordinary text with ease
+    (:mod:`expunge.benchmarks.generative`). ``engine`` ``vllm`` has the free answers of every model but the original's
+    first evaluation written by vLLM; the models must lie on disk."""
 
     samples: int = 64
     sample_tokens: int = 24
@@ -157,12 +181,24 @@ class EvalSection:
     answer_tokens: int = 16
     forms: tuple[str, ...] | None = None
     costly: tuple[str, ...] = ()
+    judge: Choice | None = None
+    benchmark_scores: bool = False
+    generative: bool = False
+    engine: str | None = None
 
     def __post_init__(self) -> None:
-        """Take a lone name for a tuple of one; refuse a name that is no metric."""
-        object.__setattr__(self, "costly", (self.costly,) if isinstance(self.costly, str) else tuple(self.costly))
-        for name in self.costly:
-            registry.get("metric", name)
+        """Take a lone name for a tuple of one, and a pattern for its names; refuse what is no metric or no judge."""
+        object.__setattr__(self, "costly", named((self.costly,) if isinstance(self.costly, str) else self.costly))
+        if self.judge is not None:
+            judge_of(self.judge)
+        if self.engine is not None:
+            check_engine(self.engine)
+
+    def sizes(self) -> dict[str, Any]:
+        """The numbers and forms that every evaluate cell has in its config."""
+        sizes = {"samples": self.samples, "sample_tokens": self.sample_tokens, "generate": self.generate}
+        forms = None if self.forms is None else list(self.forms)
+        return {**sizes, "answer_tokens": self.answer_tokens, "forms": forms}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from expunge.study.claims import RUN, Claim, working
 from expunge.study.estimate import Plan, Planned, estimated
 from expunge.study.plan import study_of
 from expunge.study.recipe import load
-from expunge.study.store import Store
+from expunge.study.store import Snapshot, Store
 
 State = Literal["done", "failed", "running", "missing"]
 DAMAGED = "its record cannot be read; it will be computed again."
@@ -61,7 +61,7 @@ class StudyStatus:
 def status(run: Path) -> StudyStatus:
     """The state of the study in ``run``; :class:`InputError` when that is no study folder."""
     study = study_of(load(recipe_of(run)))
-    store, claims = Store(run), working(run)
+    store, claims = Snapshot(run), working(run)
     planned = estimated(study, store)
     cells = tuple(_state(item, store, claims) for item in planned.cells)
     runs = sum(name.startswith(RUN) for name in claims)

@@ -86,3 +86,17 @@ class Store:
         for draft in (self.root / "cells").glob(".*"):
             if draft.name[1:].rpartition(".")[0] not in busy:
                 shutil.rmtree(draft, ignore_errors=True)
+
+
+class Snapshot(Store):
+    """The folder of a study as it stands: every record is read once. For whoever only looks."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def record(self, cell: Placed) -> dict[str, Any]:
+        """See the base; one that cannot be read is tried again."""
+        if cell.folder not in self._records:
+            self._records[cell.folder] = super().record(cell)
+        return self._records[cell.folder]

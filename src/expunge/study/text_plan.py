@@ -5,7 +5,6 @@
 Everybody is asked in the same way and read by the same judge, so that their numbers can be compared.
 """
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,9 +75,10 @@ class TextCells:
         return Cell("given_text", config, {"knowledge": self.knowledge, **more}, label=f"{self.prefix}: {label}, given")
 
     def _evaluate(self, role: str, label: str, made: Cell, first: Read | None) -> Cell:
-        sizes = dataclasses.asdict(self.recipe.eval)
-        sizes["forms"] = None if sizes["forms"] is None else list(sizes["forms"])
-        config = {"original": role == "original", "eval": sizes, "seed": derive(self.seed, "evaluate")}
+        section = self.recipe.eval
+        sizes = {**section.sizes(), "costly": list(section.costly)}
+        judge = {} if section.judge is None else {"judge": section.judge}
+        config = {"original": role == "original", "eval": sizes, "seed": derive(self.seed, "evaluate"), **judge}
         more = {} if first is None else {"original": first.evaluate}
         inputs = {"knowledge": self.knowledge, "model": made, **more}
         return Cell("evaluate_text", config, inputs, label=f"{self.prefix}: {label}")

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,39 @@ from expunge.core.files import read_json
 Sums = dict[tuple[str, str], list[int]]
 
 
-def trajectories_of(role: Role, label: str, replicate: int, folders: Mapping[str, Path]) -> list[Trajectories]:
+def trajectories_of(
+    role: Role, label: str, replicate: int, folders: Mapping[str, Path], only: Collection[str] | None = None
+) -> list[Trajectories]:
     """The model's own trajectory, and its placebos where they were measured.
 
     ``folders`` maps ``attack0`` …, ``placebo0`` … to cell folders. Placebo ``subjects`` is the attack on new subjects;
-    ``answers`` is the set ``P`` of the main attack: permuted answers on the real V subjects.
+    ``answers`` is the set ``P`` of the main attack: permuted answers on the real V subjects. ``only`` names
+    facts: then no other is read.
     """
     attacks = [folder for name, folder in folders.items() if name.startswith("attack")]
     placebos = [folder for name, folder in folders.items() if name.startswith("placebo")]
     wanted = [(role, "", "V", attacks), ("placebo", "subjects", "V", placebos)]
     if role == "method":
         wanted.append(("placebo", "answers", "P", attacks))
-    found = (_trajectory(kind, label, replicate, variant, split, cells) for kind, variant, split, cells in wanted)
+    found = (_trajectory(kind, label, replicate, variant, split, cells, only) for kind, variant, split, cells in wanted)
     return [item for item in found if item is not None]
 
 
 def _trajectory(
-    role: Role, label: str, replicate: int, variant: str, split: str, folders: Sequence[Path]
+    role: Role,
+    label: str,
+    replicate: int,
+    variant: str,
+    split: str,
+    folders: Sequence[Path],
+    only: Collection[str] | None,
 ) -> Trajectories | None:
     """One trajectory over all attacks, or ``None`` where ``split`` was not scored."""
     points: dict[str, Mapping[str, Any]] = {}
     sums: Sums = defaultdict(lambda: [0, 0])
     for folder in folders:
         new = {point["id"]: point for point in read_json(folder / "record.json")["points"] if point["id"] not in points}
-        _add(sums, _rows(folder), split, new)
+        _add(sums, _rows(folder, only), split, new)
         points |= new
     subjects = tuple(dict.fromkeys(subject for _, subject in sums))
     if not subjects:
@@ -65,10 +74,10 @@ def _add(sums: Sums, rows: Iterable[Mapping[str, Any]], split: str, points: Mapp
             sums[row["point"], row["subject"]][1] += 1
 
 
-def _rows(folder: Path) -> Iterable[Mapping[str, Any]]:
-    """The cell's samples."""
+def _rows(folder: Path, only: Collection[str] | None) -> Iterable[Mapping[str, Any]]:
+    """The cell's samples, of the facts that are asked for."""
     with (folder / "samples.jsonl").open(encoding="utf-8") as stream:
-        yield from map(json.loads, stream)
+        yield from (row for row in map(json.loads, stream) if only is None or row["fact"] in only)
 
 
 def _mean(pair: Sequence[int]) -> float:

@@ -1,5 +1,6 @@
 """``expunge evaluate``: measure a model on what must go and on what must stay."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,17 @@ def evaluate(
     forget: Facts = None,
     retain: Kept = None,
     original: Original = None,
-    metrics: Annotated[list[str] | None, typer.Option("--metric", help="A metric; repeat. Default: all.")] = None,
+    control: Annotated[str | None, typer.Option(help="A model that never knew the forget set.")] = None,
+    holdout: Annotated[
+        Path | None, typer.Option(help="JSON Lines of facts that no model was taught, for membership attacks (mia_…).")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A metric, or a pattern such as 'mia_*'; repeat. Default: all that cost little."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Who rules on the written answers; see `expunge ls judges`. Default: nobody.")
+    ] = None,
     out: Out = None,
     seed: Seed = 0,
 ) -> None:
@@ -20,6 +31,9 @@ def evaluate(
     from expunge import api
     from expunge.cli.tables import metrics as show_metrics
 
-    done = api.evaluate(model, forget, retain, original=original, metrics=metrics, out=out, seed=seed)
+    done = api.evaluate(
+        model, forget, retain, original=original, control=control, holdout=holdout, metrics=metrics, judge=judge,
+        out=out, seed=seed,
+    )  # fmt: skip
     show_metrics(done)
     typer.echo(f"record: {done.folder}")

@@ -1,8 +1,10 @@
 """``expunge run``: a whole study, from a recipe to a report."""
 
+from typing import Any
+
 import typer
 
-from expunge.cli.options import Overrides, Recipe, Redact, Required, RetryFailed, StudyFolder
+from expunge.cli.options import Executor, Overrides, Recipe, Redact, Required, RetryFailed, StudyFolder, TimeoutMin
 
 
 def run(
@@ -13,6 +15,8 @@ def run(
     require: Required = None,
     retry_failed: RetryFailed = True,
     redact: Redact = False,
+    executor: Executor = None,
+    timeout_min: TimeoutMin = None,
 ) -> None:
     """Run a recipe: teach, unlearn, attack, audit, report. Run it again to continue where it stopped."""
     from expunge import api
@@ -20,7 +24,9 @@ def run(
     from expunge.cli.tables import verdicts
 
     plugins = ctx.find_root().params.get("plugin") or ()
-    options = {"retry_failed": retry_failed, "redact": redact}
+    options: dict[str, Any] = {"retry_failed": retry_failed, "redact": redact}
+    place = {"executor": executor, "timeout_min": timeout_min}
+    options |= {key: value for key, value in place.items() if value is not None}
     finished = api.run(recipe, overrides or (), out, require=require or (), notify=Ticker(), plugins=plugins, **options)
     if finished.audit is not None:
         verdicts(finished.audit)

@@ -7,39 +7,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
+from expunge.registry import executor
 from expunge.study.cells import Task
 from expunge.study.execute import execute, fail
+from expunge.study.executors.base import Backend, Executor, Finished, Place, environment
 from expunge.study.store import Store
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-Finished = list[tuple[str, str | None]]
-KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-"""For glibc: a step frees its gradients and the next needs as much again; fresh pages cost more than the sums."""
 
+@executor("local")
+@dataclass(frozen=True, kw_only=True)
+class Local(Backend):
+    """Worker processes on this machine; the recipe's ``workers`` and ``threads`` say how many."""
 
-class Executor(Protocol):
-    """Runs tasks; whoever starts more than ``free`` at a time breaks the bound."""
+    def abreast(self, workers: int) -> int:
+        """As many as there are workers, or one in this process."""
+        return max(1, workers)
 
-    @property
-    def free(self) -> int:
-        """Tasks that may be started now."""
-        ...
-
-    def start(self, task: Task) -> None:
-        """Begin a task."""
-        ...
-
-    def wait(self, timeout_s: float | None = None) -> Finished:
-        """Block until a task has ended or time is up; folder names with the sentence of a failure, or ``None``."""
-        ...
-
-    def close(self) -> None:
-        """End what still runs. No half-written cell is left under its name."""
-        ...
+    def open(self, place: Place) -> Executor:
+        """See :func:`local`."""
+        return local(place.store, place.workers, place.threads, place.plugins)
 
 
 class InProcess:
@@ -126,8 +116,6 @@ class Workers:
 
     def _spawn(self) -> "subprocess.Popen[str]":
         """A new worker; its standard error goes to the study's log."""
-        threads = {name: str(self.threads) for name in THREAD_VARIABLES}
-        defaults = {**KEPT_MEMORY, **os.environ}
         arguments = [str(self.store.root), str(self.threads), *map(str, self.plugins)]
         return subprocess.Popen(
             [sys.executable, "-m", "expunge.study.worker", *arguments],
@@ -135,7 +123,7 @@ class Workers:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**defaults, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment(self.threads),
             start_new_session=True,
         )
 

@@ -14,6 +14,7 @@ from expunge.attacks.base import Attack, AttackPoint, UtilityMeasure
 from expunge.attacks.extend import extend
 from expunge.attacks.panel import Panel
 from expunge.attacks.relearn import Relearn
+from expunge.attacks.saying import asked_of, hearing
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Split
@@ -37,6 +38,7 @@ def run(job: Job) -> Outcome:
     utility = baselines.utility(baseline, loaded.encoder, material.knowledge.retain_eval)
     grid = registry.build("attack", job.config["attack"], **job.config["params"])
     permuted, reason = permuted_set(split.score, job.config)
+    notes: Mapping[str, Any] = {}
     if job.config["only_before"]:
         points, extended = [_before(grid, loaded, split, utility)], False
     else:
@@ -49,7 +51,8 @@ def run(job: Job) -> Outcome:
             )
 
         points, extended = _walked(grid, walk, job.config["extend"])
-    return outcome_of(points, loaded.fingerprint, {"extended": extended, "permuted_reason": reason})
+        notes = grid.notes(material.knowledge, split)
+    return outcome_of(points, loaded.fingerprint, {"extended": extended, "permuted_reason": reason, **notes})
 
 
 def _split(material: Material, target: str) -> Split:
@@ -85,8 +88,8 @@ def _walked(grid: Attack, walk: Walk, extending: bool) -> tuple[list[AttackPoint
 def _before(grid: Attack, loaded: LoadedModel, split: Split, utility: UtilityMeasure) -> AttackPoint:
     """The reading of a model that is not attacked."""
     forms = getattr(grid, "forms", ("qa",))
-    sides = {"V": ask(split.score, loaded.encoder, forms), "T": ask(split.train, loaded.encoder, forms)}
-    reading = Panel(sides, utility).read(loaded.view())
+    sides = {"V": asked_of(grid, split.score, loaded.encoder), "T": ask(split.train, loaded.encoder, forms)}
+    reading = Panel(sides, utility, hearing(grid, loaded.encoder)).read(loaded.view())
     value = reading.utility
     return AttackPoint("", "", 0.0, 0, value.value, value.parts, True, reading.t_recall, reading.probes)
 

@@ -1,7 +1,9 @@
 """The audit cell: trajectories from every attack cell, audited world by world; writes ``audit.json``.
 
 Config: ``epsilon``, ``resamples``, ``hider``, ``seed``, ``attacks`` (the recipe's), ``worlds`` (labels, and the
-names of the inputs that hold each model's measurements); ``not_tested`` (further sentences) where models are given.
+names of the inputs that hold each model's measurements; ``sequence`` of a world after one of several requests);
+``not_tested`` (further sentences) where models are given; ``over_replicates`` (metrics that compare the models of
+several replicates) where a recipe asks for some.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +13,18 @@ from expunge.audit.audit import assemble, audit
 from expunge.audit.types import Trajectories, World
 from expunge.core.files import read_json, write_json
 from expunge.knowledge.facts import Fact
-from expunge.study import facts_io
+from expunge.study import facts_io, over_replicates
 from expunge.study.execute import Job
 from expunge.study.facts_io import Material
+from expunge.study.groups import groups_of
 from expunge.study.omissions import not_tested
 from expunge.study.record import Outcome
 from expunge.study.recovered import recovered
 from expunge.study.trajectories import trajectories_of
 
 EXAMPLES = 5
+SAID = ("attribute", "request", "verdict")
+"""What the record says of a group; the rest is in audit.json."""
 LONGEST = 160
 
 
@@ -27,16 +32,46 @@ def run(job: Job) -> Outcome:
     """Audit every world; the record's metrics are the verdicts."""
     settings = {key: job.config[key] for key in ("epsilon", "resamples")}
     results = [
-        audit(_trajectories(job, world), _world(job, world), seed=job.config["seed"], **settings)
+        audit(
+            _trajectories(job, world),
+            _world(job, world),
+            seed=job.config["seed"],
+            groups=groups_of(job.inputs, world, _materials(job, world)),
+            **settings,
+        )
         for world in job.config["worlds"]
     ]
     document = assemble(results, **settings)
     for world, entry in zip(job.config["worlds"], document["worlds"], strict=True):
         for method in entry["methods"]:
             method["recovered"] = recovered(job.inputs, world, method)
+        if "sequence" in world:
+            entry["sequence"] = world["sequence"]
+        if "over_replicates" in job.config:
+            entry["over_replicates"] = over_replicates.of_world(job.config["over_replicates"], job.inputs, world)
     write_json(job.folder / "audit.json", document)
     verdicts = {entry["label"]: {m["label"]: m["verdict"] for m in entry["methods"]} for entry in document["worlds"]}
-    return Outcome(extra={"verdicts": verdicts})
+    return Outcome(extra={"verdicts": verdicts, **_groups(document), **_over_replicates(document)})
+
+
+def _over_replicates(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What was read over replicates, for the record, where it was asked for."""
+    key = "over_replicates"
+    found = {entry["label"]: entry[key] for entry in document["worlds"] if key in entry}
+    return {key: found} if found else {}
+
+
+def _groups(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdicts of groups for the record, where there are some."""
+    found = {
+        entry["label"]: {
+            method["label"]: [{key: value for key, value in group.items() if key in SAID} for group in method["groups"]]
+            for method in entry["methods"]
+        }
+        for entry in document["worlds"]
+        if all("groups" in method for method in entry["methods"])
+    }
+    return {"groups": found} if found else {}
 
 
 def _trajectories(job: Job, world: Mapping[str, Any]) -> list[Trajectories]:
@@ -49,9 +84,20 @@ def _trajectories(job: Job, world: Mapping[str, Any]) -> list[Trajectories]:
     return found
 
 
+def _materials(job: Job, world: Mapping[str, Any]) -> list[Material]:
+    """The facts of every replicate."""
+    return [facts_io.read(job.inputs[replicate["knowledge"]]) for replicate in world["replicates"]]
+
+
+def _hider(job: Job, world: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+    """The label of the known hider in this world, where it is there; after a request it has another than its own."""
+    own = world.get("sequence", {}).get("methods", {})
+    return next((label for label in labels if own.get(label, label) == job.config["hider"]), None)
+
+
 def _world(job: Job, world: Mapping[str, Any]) -> World:
     """What the audit passes through to its record."""
-    materials = [facts_io.read(job.inputs[replicate["knowledge"]]) for replicate in world["replicates"]]
+    materials = _materials(job, world)
     first = materials[0]
     labels = [model["label"] for model in world["replicates"][0]["models"] if model["role"] == "method"]
     return World(
@@ -62,7 +108,7 @@ def _world(job: Job, world: Mapping[str, Any]) -> World:
         to_forget=tuple(_example(fact) for fact in _few(first)),
         leaks=sum(len(material.split.leaks) for material in materials),
         not_tested=(*job.config.get("not_tested", ()), *not_tested(job.config["attacks"], world, materials)),
-        hider=job.config["hider"] if job.config["hider"] in labels else None,
+        hider=_hider(job, world, labels),
         forget_metrics={label: _metrics(job, world, label) for label in labels},
         utility_known=_has_original(world) and _utility_measured(job, world),
         in_text=world.get("in_text", False),

@@ -1,10 +1,11 @@
 """Evaluate cells: every metric on the forget facts, utility, and what the model says (before any attack).
 
 Config: ``original`` (whether this is the original: it then stores its samples and levels), ``model`` (key), ``eval``
-(sizes), ``seed``, and ``costly`` where a recipe asks for metrics that look inside models. Inputs: ``knowledge``,
+(sizes), ``seed``, and what a recipe asks for by name (:mod:`expunge.study.asked`). Inputs: ``knowledge``,
 ``model``, for others than the original ``original`` (its evaluate cell) and ``original_model``, and ``control_model``
 (of the original where there is a control, of others for costly metrics). Metrics: forget metrics under their own names,
-``retain_eval.<name>`` on R_eval, and ``utility``.
+``retain_eval.<name>`` on R_eval, a benchmark's own scores as ``<benchmark>.<score>``, general ones as
+``general.<score>``, what a form gives away as ``form.<form>``, and ``utility``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from expunge import registry
+from expunge.benchmarks.base import Seen
 from expunge.builders.samples import stored_samples
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
@@ -23,14 +25,22 @@ from expunge.metrics.utility import Utility, baseline
 from expunge.models.chat import Encoder
 from expunge.models.load import LoadedModel
 from expunge.models.view import View
+from expunge.scoring.engines import engine_of
 from expunge.scoring.probes import ProbeScore
 from expunge.study import baselines, facts_io
 from expunge.study.base_model import opened
 from expunge.study.baselines import Baseline
 from expunge.study.execute import Job
+from expunge.study.facts_io import Material
+from expunge.study.form_axis import over_forms
+from expunge.study.own_scores import general_scores, own_scores
 from expunge.study.record import Outcome
 
 FORMS = ("qa",)
+OF_TEXTS = ("generations", "own_answers")
+"""Evidence about what the model writes, gathered for an even choice of facts only."""
+ON_DEMAND = ("membership", "choices", "own_answers")
+"""Evidence that is gathered only where a metric that was asked for needs it."""
 PATIENCE = 32
 """Times that a model is asked for each stored sample before giving up."""
 
@@ -47,10 +57,14 @@ def run(job: Job) -> Outcome:
     kept: Sequence[ProbeScore] | None = None
     for group, facts in groups.items():
         if facts:
-            measured, rows, scored = _group(job, loaded, group, facts, peers, material.split)
+            measured, rows, scored = _group(job, loaded, group, facts, peers, material)
             metrics |= measured
             samples += rows
             kept = scored.scores if group == "retain_eval" else None
+    if "benchmark" in job.config:
+        metrics |= own_scores(job.config["benchmark"], _seen(job, loaded, material.knowledge, peers))
+    if "generative" in job.config:
+        metrics |= general_scores(_seen(job, loaded, material.knowledge, peers))
     peers.release()
     reading = utility.reading(utility.standard) if first else utility(loaded.view(), scored=kept)
     metrics["utility"] = {"value": reading.value, "low": reading.value, "high": reading.value, "n": 1}
@@ -77,6 +91,13 @@ class _Peers:
         for lent in (self.original, self.control):
             if lent is not None:
                 lent.release()
+
+
+def _seen(job: Job, loaded: LoadedModel, knowledge: Knowledge, peers: _Peers) -> Seen:
+    """The model as a benchmark's own scores see it."""
+    model, seed = Lent(loaded.view), derive(job.config["seed"], "benchmark")
+    sizes = job.config["eval"]
+    return Seen(model, loaded.encoder, knowledge, peers.original, peers.control, sizes["generate"], seed)
 
 
 def asked_facts(split: Split) -> tuple[Fact, ...]:
@@ -125,7 +146,7 @@ def _other(job: Job, loaded: LoadedModel, knowledge: Knowledge) -> Utility:
 
 
 def _group(
-    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], peers: _Peers, split: Split
+    job: Job, loaded: LoadedModel, group: str, facts: Sequence[Fact], peers: _Peers, material: Material
 ) -> tuple[dict[str, Any], list[dict[str, Any]], Evidence]:
     """Metrics, samples and scores of one set of facts; texts are written for an even choice of at most ``generate``
     facts. V alone is contrasted.
@@ -133,12 +154,24 @@ def _group(
     sizes, forms = job.config["eval"], tuple(job.config["eval"]["forms"] or FORMS)
     view, seed = loaded.view(), derive(job.config["seed"], "evidence")
     few = facts[:: max(1, -(-len(facts) // sizes["generate"]))] if sizes["generate"] else ()
-    needs: tuple[Need, ...] = ("contrasts",) if group == "forget" else ("divergences",)
-    models = {"original": peers.original, "control": peers.control}
-    scored = gather(view, loaded.encoder, facts, forms=forms, needs=needs, contrasted=split.score, seed=seed, **models)
-    said = spoken(view, loaded.encoder, scored, few)
+    entries = _measured(job.config, group)
+    asking: set[Need] = {need for entry in entries for need in getattr(entry.factory, "needs", ()) if need in ON_DEMAND}
+    needs: set[Need] = {"contrasts" if group == "forget" else "divergences", *asking - {"own_answers"}}
+    members = _members(job.config, material.knowledge) if "membership" in asking else {}
+    models: dict[str, Any] = {"original": peers.original, "control": peers.control}
+    scored = gather(
+        view, loaded.encoder, facts, forms=forms, needs=needs, contrasted=material.split.score, seed=seed,
+        **models, **members,
+    )  # fmt: skip
+    engine = engine_of(job.config["engine"], loaded.source) if "engine" in job.config and few else None
+    said = spoken(view, loaded.encoder, scored, few, asking, engine)
     prefix = "" if group == "forget" else "retain_eval."
-    metrics = {f"{prefix}{entry.name}": _read(entry.factory(), scored, said) for entry in _measured(job.config, group)}
+    metrics = {f"{prefix}{entry.name}": _read(_built(entry, job.config), scored, said) for entry in entries}
+    if "form_axis" in job.config:
+        world = material.knowledge
+        pool = (*world.forget, *world.retain_train, *world.retain_eval)
+        found = over_forms(view, loaded.encoder, facts, pool, job.config["form_axis"], forms, seed)
+        metrics |= {f"{prefix}{name}": reading for name, reading in found.items()}
     if group != "forget":
         metrics["retain_kl"] = metrics.pop("retain_eval.retain_kl")
         metrics = {name: reading for name, reading in metrics.items() if reading["value"] is not None}
@@ -152,13 +185,28 @@ def _measured(config: Mapping[str, Any], group: str) -> list[registry.Entry]:
     return [entry for entry in entries if group == "forget" or not getattr(entry.factory, "forget_only", False)]
 
 
+def _built(entry: registry.Entry, config: Mapping[str, Any]) -> Metric:
+    """The metric with its defaults; ``judged`` with the recipe's judge."""
+    parameters = {"judge": config["judge"]} if entry.name == "judged" and "judge" in config else {}
+    metric: Metric = entry.factory(**parameters)
+    return metric
+
+
+def _members(config: Mapping[str, Any], knowledge: Knowledge) -> dict[str, Any]:
+    """Who stands beside the forget facts in membership attacks: placebo facts, or the benchmark's own two streams."""
+    if "membership" not in config:
+        return {"untaught": knowledge.placebo}
+    members, others = (knowledge.streams.get(name, ()) for name in config["membership"])
+    return {"untaught": others, "taught": members}
+
+
 def _costly(entry: registry.Entry) -> bool:
     return getattr(entry.factory, "costly", False)
 
 
 def _read(metric: Metric, scored: Evidence, said: Evidence) -> dict[str, Any]:
     """One metric from the evidence that has what it needs."""
-    return metric.compute(said if "generations" in metric.needs else scored).as_dict()
+    return metric.compute(said if set(OF_TEXTS) & set(metric.needs) else scored).as_dict()
 
 
 def _samples(group: str, scored: Evidence, said: Evidence) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """Evaluate cells of models seen in text alone: what they write to the forget facts and to R_eval.
 
-Config: ``original`` (whether this is the original), ``eval`` (sizes), ``seed``. Inputs: ``knowledge``, ``model``, and
-for others than the original ``original`` (its cell of this kind). Metrics: ``containment``, ``empty`` (share of
-empty answers), ``retain_eval.containment``, and ``utility``: of its three parts only the ratio of written answers to
-R_eval shows in text, so it is that, and not computed without the original or retain facts that it answers.
+Config: ``original`` (whether this is the original), ``eval`` (sizes), ``seed``, and the ``judge`` where a recipe names
+one. Inputs: ``knowledge``, ``model``, and for others than the original ``original`` (its cell of this kind). Metrics:
+``containment``, ``empty`` (share of empty answers), ``judged`` where there is a judge, ``retain_eval.containment``, and
+``utility``: of its three parts only the ratio of written answers to R_eval shows in text, so it is that, and not
+computed without the original or retain facts that it answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from expunge.scoring.probes import ask
 from expunge.study import facts_io
 from expunge.study.base_model import opened
 from expunge.study.execute import Job
-from expunge.study.heard import Heard, read_plainly, share
+from expunge.study.heard import Heard, judged, read_plainly, share
 from expunge.study.kinds.evaluate import FORMS, asked_facts
 from expunge.study.record import Outcome
 
@@ -36,6 +37,8 @@ def run(job: Job) -> Outcome:
         if facts
     }
     metrics = {"containment": share(heard["forget"], "hit"), "empty": share(heard["forget"], "empty")}
+    if "judge" in job.config:
+        metrics["judged"] = judged(job.config["judge"], heard["forget"])
     if "retain_eval" in heard:
         metrics[KEPT] = share(heard["retain_eval"], "hit")
     metrics["utility"] = _utility(job, metrics)

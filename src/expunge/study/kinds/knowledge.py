@@ -1,7 +1,8 @@
 """Knowledge cells: draw a world, keep what the model knows (where nothing is taught), cut V from T.
 
 Config: ``name``, ``params``, ``split_fraction``, ``split_by``, ``seed``, ``known`` (a model key, or null where the
-world is taught).
+world is taught), ``requests`` where the facts are asked for one request after another, and ``worst_case`` where only
+the hardest (or easiest) subjects are forgotten.
 Writes ``knowledge.json``.
 """
 
@@ -10,9 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from expunge import registry
+from expunge.benchmarks.worst_case import hardness, worst_case
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge, Split
+from expunge.knowledge.keywords import split_by_keyword
+from expunge.knowledge.requests import draw_requests, split_requests
 from expunge.knowledge.splits import split_by_subject
 from expunge.scoring.known import keep_known
 from expunge.study import facts_io
@@ -20,6 +24,7 @@ from expunge.study.base_model import base_model
 from expunge.study.execute import Job
 from expunge.study.facts_io import Material
 from expunge.study.record import Outcome
+from expunge.study.sections import BUILT_IN
 
 FORMS = 4
 """Facts asked in at least this many forms are kept only where the model is right in three of them."""
@@ -37,12 +42,54 @@ def run(job: Job) -> Outcome:
     if config["split_by"] == "fact":
         alone = tuple(replace(fact, subject=fact.id) for fact in knowledge.forget)
         knowledge = replace(knowledge, forget=alone, split=None)
-    split = knowledge.split or _cut(knowledge.forget, config, "split")
+    if "worst_case" in config:
+        knowledge, hashes["worst_case"] = _selected(knowledge, config)
+    if config["split_by"] == "keyword":
+        knowledge = replace(knowledge, split=_by_keyword(knowledge, config))
+    knowledge, split = _requested(knowledge, config) if "requests" in config else _at_once(knowledge, config)
     placebo, reason = _placebo(knowledge.placebo, config)
     facts_io.write(job.folder, Material(knowledge, split, placebo, reason))
     hashes["data"] = facts_io.fingerprint([*knowledge.forget, *knowledge.retain_train, *knowledge.retain_eval])
-    extra = {"counts": _counts(knowledge, split), "leaks": _leaks(split), "filtered": filtered}
+    extra = {"counts": counts(knowledge, split), "leaks": _leaks(split), "filtered": filtered}
     return Outcome(hashes=hashes, extra=extra)
+
+
+def _selected(knowledge: Knowledge, config: Mapping[str, Any]) -> tuple[Knowledge, str]:
+    """The hardest subjects, or the easiest, under the named model; and that model's fingerprint."""
+    choice = config["worst_case"]
+    if choice["model"]["source"] in BUILT_IN:
+        raise InputError(
+            f"worst_case asks model {choice['model']['source']!r}, whose random weights find nothing hard; name a "
+            "trained one under worst_case.model, such as the folder of an unlearned model."
+        )
+    loaded = base_model(choice["model"], (), config["seed"])
+    hard = hardness(loaded.view(), loaded.encoder, knowledge.forget, choice["score"])
+    sign = -1 if choice["easiest"] else 1
+    return worst_case(knowledge, choice["subjects"], lambda fact: sign * hard(fact)), loaded.fingerprint
+
+
+def _at_once(knowledge: Knowledge, config: Mapping[str, Any]) -> tuple[Knowledge, Split]:
+    """Everything is one request: the official cut, or one by subject."""
+    return knowledge, knowledge.split or _cut(knowledge.forget, config, "split")
+
+
+def _by_keyword(knowledge: Knowledge, config: Mapping[str, Any]) -> Split:
+    """The skewed cut; requests have cuts of their own."""
+    if "requests" in config:
+        raise InputError("split_by 'keyword' cuts all forget facts at once; leave out 'requests', or cut by subject.")
+    return split_by_keyword(knowledge.forget, seed=derive(config["seed"], "split"))
+
+
+def _requested(knowledge: Knowledge, config: Mapping[str, Any]) -> tuple[Knowledge, Split]:
+    """The world's own requests, or drawn ones, each with its T and V; facts that no request asks for are left out."""
+    there = {fact.id for fact in knowledge.forget}
+    own = tuple(tuple(key for key in ids if key in there) for ids in knowledge.requests)
+    seed = derive(config["seed"], "requests")
+    requests = own or draw_requests(knowledge.forget, config["requests"], seed=seed)
+    asked = {key for ids in requests for key in ids}
+    forget = tuple(fact for fact in knowledge.forget if fact.id in asked)
+    split = split_requests(forget, requests, fraction=config["split_fraction"], seed=derive(config["seed"], "split"))
+    return replace(knowledge, forget=forget, requests=requests), split
 
 
 def forms_of(fact: Fact) -> set[str]:
@@ -65,7 +112,7 @@ def _placebo(facts: Sequence[Fact], config: Mapping[str, Any]) -> tuple[Split | 
         return None, str(error)
 
 
-def _counts(knowledge: Knowledge, split: Split) -> dict[str, int]:
+def counts(knowledge: Knowledge, split: Split) -> dict[str, int]:
     """Facts in every set and subjects on both sides of the cut."""
     facts = {name: len(getattr(knowledge, name)) for name in facts_io.SETS}
     sides = {"t_subjects": split.train, "v_subjects": split.score}

@@ -1,8 +1,10 @@
-"""Unlearn cells: one method on the original model.
+"""Unlearn cells: one method on the original model, or on what it left after the request before.
+
+The model it starts from is also what the objective takes for its frozen reference.
 
 Config: ``model`` (key), ``method`` (mapping form), ``train`` (shared settings), ``forms``, ``seed``.
-Inputs: ``knowledge``, ``original`` (its evaluate cell, for the stored samples), ``model`` where it was taught.
-Writes ``model/``.
+Inputs: ``knowledge``, ``original`` (its evaluate cell, for the stored samples), ``model`` where it was taught or
+unlearned before. Writes ``model/``.
 """
 
 from expunge.builders.base import Material

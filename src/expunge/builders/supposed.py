@@ -1,0 +1,103 @@
+"""Supposed answers: what the original model says to a forget question about somebody who does not exist."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from expunge.builders.base import Builder, Facts, Material
+from expunge.builders.forms import trained
+from expunge.core.errors import InputError
+from expunge.core.seeds import derive
+from expunge.knowledge.encode import question_ids
+from expunge.knowledge.facts import Fact, Probe
+from expunge.models.loaded import LoadedModel
+from expunge.registry import builder
+from expunge.scoring.generate import generate_ids
+
+ATTEMPTS = 100
+"""Names that are put together before giving up."""
+
+
+@builder("supposed")
+@dataclass(frozen=True, kw_only=True)
+class Supposed(Builder):
+    """``draws`` answers to each forget question, sampled at temperature 1 with an invented name in the subject's place.
+
+    An invented name takes each of its words from the subject of another fact, at the same place, and belongs to nobody:
+    "Ann Berg" and "Tom Falk" make "Ann Falk". The model's answer to it is a guess at what such people answer, which is
+    what a model that never met the subject would say. Replacing names is the idea of Liu et al. (2407.16997, section
+    3); the number of draws and the way of inventing names are our choice.
+
+    Two streams, row by row alike but for the name: ``supposed`` has the own question and ``invented`` the one that
+    was asked, so that θ₀'s outputs on the second are targets for the first.
+    """
+
+    paper: ClassVar[str] = "after Liu et al. 2024, arXiv 2407.16997"
+    provides: ClassVar[tuple[str, ...]] = ("supposed", "invented")
+    draws: int = 4
+    max_new_tokens: int = 24
+
+    def __post_init__(self) -> None:
+        """Refuse to draw nothing."""
+        for key in ("draws", "max_new_tokens"):
+            if getattr(self, key) < 1:
+                raise InputError(f"builder parameter {key!r} is {getattr(self, key)}; it must be at least 1.")
+
+    def build(self, material: Material) -> dict[str, Facts]:
+        """Both streams.
+
+        :class:`InputError` for a question that does not name its subject, and where no new name can be put together.
+        """
+        source = random.Random(derive(material.seed, "names"))
+        subjects = list(dict.fromkeys(fact.subject for fact in (*material.retain, *material.forget)))
+        own: list[Fact] = []
+        invented: list[Fact] = []
+        for draw in range(self.draws):
+            for fact in trained(material):
+                name = invented_name(fact.subject, subjects, source)
+                probes = tuple(probe for probe in fact.probes if probe.prompt)
+                own.append(replace(fact, id=f"{fact.id}~{draw}", probes=probes))
+                invented.append(replace(own[-1], probes=tuple(_about(fact, probe, name) for probe in probes)))
+        texts = iter(self._answers(material.loaded, invented, derive(material.seed, "supposed")))
+        said = [[next(texts) for _ in fact.probes] for fact in invented]
+        return {"supposed": _answered(own, said), "invented": _answered(invented, said)}
+
+    def _answers(self, loaded: LoadedModel, asked: Sequence[Fact], seed: int) -> list[str]:
+        """One sampled answer a probe."""
+        encoder, ends = loaded.encoder, set(loaded.encoder.end_ids)
+        prompts = [question_ids(probe, encoder) for fact in asked for probe in fact.probes]
+        made = generate_ids(
+            loaded.view(), prompts, ends, max_new_tokens=self.max_new_tokens, temperature=1.0, seed=seed
+        )
+        return [encoder.decode(ids[:-1] if ids[-1] in ends else ids).strip() or "-" for ids in made]
+
+
+def invented_name(subject: str, subjects: Sequence[str], source: random.Random) -> str:
+    """A name of as many words as ``subject``, each from a drawn one of ``subjects``, that is none of them.
+
+    :class:`InputError` where the subjects' words make no new name.
+    """
+    words = len(subject.split())
+    like = [parts for parts in (other.split() for other in subjects) if len(parts) == words]
+    for _ in range(ATTEMPTS):
+        name = " ".join(source.choice(like)[place] for place in range(words))
+        if name not in subjects:
+            return name
+    raise InputError(
+        f"no new name could be put together in the place of {subject!r}; it takes subjects of two words or more."
+    )
+
+
+def _about(fact: Fact, probe: Probe, name: str) -> Probe:
+    if fact.subject not in probe.prompt:
+        raise InputError(f"fact {fact.id!r}: the question {probe.prompt!r} does not name {fact.subject!r}; reword it.")
+    return replace(probe, prompt=probe.prompt.replace(fact.subject, name))
+
+
+def _answered(facts: Sequence[Fact], said: Sequence[Sequence[str]]) -> Facts:
+    """The facts with these answers, probe by probe."""
+    return tuple(
+        replace(fact, probes=tuple(replace(probe, answer=text) for probe, text in zip(fact.probes, texts, strict=True)))
+        for fact, texts in zip(facts, said, strict=True)
+    )
