@@ -106,7 +106,7 @@ def test_name_comes_from_the_file(tmp_path: Path) -> None:
     assert load(tmp_path / "mine.yaml", ["replicates=2"]).seeds == (0, 1)
 
 
-@pytest.mark.parametrize("name", ["demo", "people", "names", "known", "sustainability", "tofu", "tofu_smoke"])
+@pytest.mark.parametrize("name", ["demo", "people", "names", "known", "replay", "sustainability", "tofu", "tofu_smoke"])
 def test_shipped_recipes_resolve(root: Path, name: str) -> None:
     recipe = load(root / "recipes" / f"{name}.yaml")
     assert recipe.name == name and recipe.attacks
