@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,6 +14,7 @@ from contracts.checks import Killed, Weights, folder, weights
 from contracts.parameters import PARAMETERS
 from expunge import registry
 from expunge.builders.base import Material
+from expunge.knowledge.facts import Fact
 from expunge.methods.grammar import MethodSpec, Part
 from expunge.methods.run import run_method
 from expunge.models.load import LoadedModel, load
@@ -21,6 +23,9 @@ from expunge.training.loop import TrainResult
 from reference.metrics_world import facts
 
 MODELS = ("tiny", "tiny-moe")
+BUILDERS = {"replayed": Part("builder", "replayed", {"num": 8, "max_new_tokens": 8})}
+FIRST = ("Ann", "Tom", "Eva", "Max", "Ida", "Leo", "Una", "Kai", "Zoe")
+LAST = ("Berg", "Falk", "Holm", "Lund", "Moss", "Nord", "Pohl", "Rask", "Sand")
 SETTINGS = {"lr": 1e-3, "steps": 2, "batch_size": 4, "precision": "fp32", "checkpoint_every": 1}
 
 
@@ -33,6 +38,19 @@ def whole() -> list[Part]:
     ]
 
 
+def people(first: int, last: int) -> tuple[Fact, ...]:
+    """Facts whose subjects have two words, which stand in the questions: some methods ask about invented names."""
+    return tuple(
+        _named(fact, f"{FIRST[number]} {LAST[number]}") for number, fact in enumerate(facts(first, last), first)
+    )
+
+
+def _named(fact: Fact, name: str) -> Fact:
+    old = f"P{fact.subject.removeprefix('s')}"
+    probes = tuple(replace(probe, prompt=probe.prompt.replace(old, name)) for probe in fact.probes)
+    return replace(fact, subject=name, probes=probes)
+
+
 def fresh(model: str) -> LoadedModel:
     """A random tiny model with a byte tokenizer; its seed is not the one that an alias loads with."""
     return load(model, template="plain", seed=1)
@@ -40,8 +58,10 @@ def fresh(model: str) -> LoadedModel:
 
 def run(part: Part, loaded: LoadedModel, home: Path | None = None) -> TrainResult:
     """Unlearn six facts with three to keep."""
-    material = Material(loaded=loaded, forget=facts(0, 6), retain=facts(6, 9), seed=3)
-    return run_method(MethodSpec(parts={"method": part}), material, settings=SETTINGS, seed=3, folder=home)
+    material = Material(loaded=loaded, forget=people(0, 6), retain=people(6, 9), seed=3)
+    return run_method(
+        MethodSpec(parts={"method": part}, builders=BUILDERS), material, settings=SETTINGS, seed=3, folder=home
+    )
 
 
 def weights_of(loaded: LoadedModel) -> Weights:
