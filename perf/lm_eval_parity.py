@@ -21,11 +21,11 @@ from typing import Any
 import torch
 import yaml
 
-from expunge.benchmarks.choice_accuracy import Choice, choices
 from expunge.benchmarks.utility_sets import LETTERS, SETS, drawn_rows, utility_facts
 from expunge.core.files import write_json, write_text
 from expunge.models.load import load
 from expunge.models.loaded import LoadedModel
+from expunge.scoring.choices import Choice, choices
 from expunge.scoring.memory import fitting_tokens
 
 RESULTS = Path(__file__).parent / "results"

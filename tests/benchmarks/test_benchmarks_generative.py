@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from expunge import api
-from expunge.benchmarks.choice_accuracy import choices
 from expunge.benchmarks.generative import follow, measure_generative, perplexity
 from expunge.benchmarks.instructions import KINDS, TOPICS, instructions
 from expunge.benchmarks.utility_scores import measure_utility
@@ -16,6 +15,7 @@ from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Probe
 from expunge.models.load import LoadedModel
 from expunge.models.load import load as load_model
+from expunge.scoring.choices import choices
 from expunge.scoring.generate import generate
 from expunge.study.plan import study_of
 from expunge.study.recipe import load

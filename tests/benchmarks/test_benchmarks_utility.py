@@ -9,11 +9,12 @@ import torch
 
 from expunge import registry
 from expunge.benchmarks import utility_sets
-from expunge.benchmarks.choice_accuracy import Choice, choice_accuracies, choices
+from expunge.benchmarks.choice_accuracy import choice_accuracies
 from expunge.benchmarks.utility_scores import _plain, measure_utility, said
 from expunge.benchmarks.utility_sets import SETS, drawn_rows, utility_facts
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Probe
+from expunge.scoring.choices import Choice, choices
 from reference.official import encode_all, tiny, wmdp_tables, write
 
 

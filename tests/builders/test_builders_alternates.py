@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from expunge.builders import alternates
+from expunge.builders import said
 from expunge.builders.base import Facts, Material
 from expunge.core.errors import InputError
 from expunge.knowledge.encode import question_ids
@@ -61,7 +61,7 @@ def test_empty_and_true_answers_alone_are_drawn_again_and_warmer(monkeypatch: py
     forget = (_one(0, "Orlo"), _one(1, "Bexhay"), _one(2, "Tum Hill."))
     first, second, third = map(_prompt, forget)
     script = _Script({first: "Nol", second: " ", third: "it is TUM  hill!"}, {second: "Ep", third: "Tum"})
-    monkeypatch.setattr(alternates, "generate_ids", script)
+    monkeypatch.setattr(said, "generate_ids", script)
     made = _made(forget=forget, temperature=0.8, warmer=2.0, rounds=2)
     assert [fact.probes[0].answer for fact in made] == ["Nol", "Ep", "Tum"]
     assert script.calls == [([first, second, third], 0.8), ([second, third], 1.6)]
@@ -71,15 +71,14 @@ def test_a_model_that_keeps_telling_the_truth_is_refused_by_fact(monkeypatch: py
     forget = (_one(0, "Orlo"), _one(1, "Bexhay"))
     first, second = map(_prompt, forget)
     script = _Script({first: "Nol", second: "Bexhay"}, *[{second: "bexhay."}] * 2)
-    monkeypatch.setattr(alternates, "generate_ids", script)
+    monkeypatch.setattr(said, "generate_ids", script)
     with pytest.raises(InputError, match="'f1': in 3 draws"):
         _made(forget=forget, rounds=3)
 
 
 def test_new_tokens_are_cut_to_what_the_context_holds() -> None:
-    builder = build("builder", "alternates", max_new_tokens=50)
-    assert builder._room([(1,) * 10, (1,) * 4], 40) == 29
-    assert builder._room([(1,) * 10], None) == 50
+    assert said.room([(1,) * 10, (1,) * 4], 40, 50) == 29
+    assert said.room([(1,) * 10], None, 50) == 50
 
 
 def test_a_text_without_a_prompt_and_values_without_sense_are_refused() -> None:

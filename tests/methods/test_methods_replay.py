@@ -21,7 +21,6 @@ from reference.stages import SETTINGS, facts, furthest, keeps_its_contract, load
 FEW = {
     "replayed": {"name": "replayed", "num": 12, "max_new_tokens": 8},
     "supposed": {"name": "supposed", "draws": 2, "max_new_tokens": 8},
-    "invented": {"name": "supposed", "draws": 2, "max_new_tokens": 8},
 }
 
 

@@ -7,9 +7,7 @@ from expunge.knowledge.facts import Fact
 from expunge.metrics.base import Reading, Value, interval
 from expunge.models.chat import Encoder
 from expunge.models.view import View
-from expunge.scoring.choices import OPTION, Choice, choices
-
-__all__ = ["OPTION", "Choice", "ChoiceAccuracies", "choice_accuracies", "choice_accuracy", "choices"]
+from expunge.scoring.choices import choices
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from expunge.scoring.teacher_forced import score
 
 NEW_TOKENS = 160
 """Most tokens of an answer; the longest demand is 40 words (our choice)."""
+MOST = 48
+"""Most instructions put before a model, four of each kind: each is answered at length (our choice)."""
 INSTRUCTIONS, PERPLEXITY = "instructions", "perplexity"
 SCORES: Mapping[str, OwnScore] = {
     INSTRUCTIONS: OwnScore("share of instructions that the answer follows", "higher"),
@@ -26,7 +28,7 @@ SCORES: Mapping[str, OwnScore] = {
 """What is measured. ``direction`` here is what a model that is unharmed shows."""
 
 
-def measure_generative(view: View, encoder: Encoder, *, num: int = 48, seed: int = 0) -> dict[str, Reading]:
+def measure_generative(view: View, encoder: Encoder, *, num: int = MOST, seed: int = 0) -> dict[str, Reading]:
     """Every score of :data:`SCORES`, with ``num`` instructions and the packaged sentences."""
     return {INSTRUCTIONS: follow(view, encoder, instructions(num, seed=seed)), **perplexity(view, encoder)}
 

@@ -5,7 +5,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 
 from expunge.benchmarks.choice_accuracy import choice_accuracies
-from expunge.benchmarks.generative import INSTRUCTIONS, PERPLEXITY, follow, perplexity
+from expunge.benchmarks.generative import INSTRUCTIONS, MOST, PERPLEXITY, follow, perplexity
 from expunge.benchmarks.instructions import instructions
 from expunge.benchmarks.utility_sets import CHOICE, OPEN, SETS, utility_facts
 from expunge.knowledge.facts import Fact
@@ -16,9 +16,6 @@ from expunge.scoring.memory import fitting_tokens
 
 NEW_TOKENS = 24
 """Most tokens of a free answer. lm-eval allows 256 and cuts at the first stop; right answers are short. Our choice."""
-
-MOST = 48
-"""Most instructions of ``instructions``: four of each kind, since each is answered at length. Our choice."""
 
 STOPS = re.compile(r"[\n.,]")
 """Where lm-eval cuts an answer to TriviaQA or NQ-open."""

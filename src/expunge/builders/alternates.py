@@ -7,13 +7,11 @@ from typing import ClassVar
 
 from expunge.builders.base import Builder, Facts, Material, answered
 from expunge.builders.forms import trained
+from expunge.builders.said import answers
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
-from expunge.knowledge.encode import question_ids
 from expunge.knowledge.facts import Fact, Probe
-from expunge.models.loaded import LoadedModel
 from expunge.registry import builder
-from expunge.scoring.generate import generate_ids
 
 Asked = tuple[Fact, Probe]
 
@@ -57,31 +55,18 @@ class Alternates(Builder):
         found: dict[Asked, str] = {}
         for attempt in range(self.rounds):
             missing = [pair for pair in dict.fromkeys(asked) if pair not in found]
-            texts = self._drawn(material.loaded, missing, attempt, derive(material.seed, "alternates", attempt))
+            texts = answers(
+                material.loaded,
+                [probe for _, probe in missing],
+                max_new_tokens=self.max_new_tokens,
+                temperature=self.temperature * self.warmer**attempt,
+                seed=derive(material.seed, "alternates", attempt),
+            )
             pairs = zip(missing, texts, strict=True)
             found |= {(fact, probe): text for (fact, probe), text in pairs if _differs(text, probe.answer)}
         _check(asked, found, self.rounds)
-        answers = {fact: {probe: found[fact, probe] for probe in fact.probes if probe.prompt} for fact in facts}
-        return {"alternate": tuple(answered(fact, answers[fact]) for fact in facts)}
-
-    def _drawn(self, loaded: LoadedModel, asked: Sequence[Asked], attempt: int, seed: int) -> list[str]:
-        """One draw for each probe, all in batches."""
-        encoder, ends = loaded.encoder, set(loaded.encoder.end_ids)
-        prompts = [question_ids(probe, encoder) for _, probe in asked]
-        made = generate_ids(
-            loaded.view(),
-            prompts,
-            ends,
-            max_new_tokens=self._room(prompts, encoder.max_length),
-            temperature=self.temperature * self.warmer**attempt,
-            seed=seed,
-        )
-        return [encoder.decode(ids[:-1] if ids[-1] in ends else ids).strip() for ids in made]
-
-    def _room(self, prompts: Sequence[tuple[int, ...]], context: int | None) -> int:
-        """New tokens that fit behind the longest prompt, with one to spare for the end token."""
-        longest = max(map(len, prompts), default=0)
-        return self.max_new_tokens if context is None else max(1, min(self.max_new_tokens, context - longest - 1))
+        by_fact = {fact: {probe: found[fact, probe] for probe in fact.probes if probe.prompt} for fact in facts}
+        return {"alternate": tuple(answered(fact, by_fact[fact]) for fact in facts)}
 
 
 def _differs(text: str, truth: str) -> bool:

@@ -1,6 +1,6 @@
 """The builder contract: from knowledge, and sometimes a model, to streams of facts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -39,6 +39,12 @@ class Builder:
     def build(self, material: Material) -> dict[str, Facts]:
         """Facts by stream. A stream that answers the forget set row by row keeps its ids, forms and order."""
         raise NotImplementedError
+
+
+def documents(texts: Iterable[str], name: str) -> Facts:
+    """Each text as a document and a subject of its own, ``<name>-<number>``."""
+    keys = ((f"{name}-{number}", text) for number, text in enumerate(texts))
+    return tuple(Fact(key, key, (Probe("", text, "passage"),)) for key, text in keys)
 
 
 def answered(fact: Fact, answers: Mapping[Probe, str]) -> Fact:

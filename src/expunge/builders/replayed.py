@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from expunge.builders.base import Builder, Facts, Material
+from expunge.builders.base import Builder, Facts, Material, documents
 from expunge.builders.samples import SHORTEST_NAME, written
 from expunge.core.errors import InputError
-from expunge.knowledge.facts import Fact, Probe
 from expunge.registry import builder
 
 
@@ -36,25 +35,4 @@ class Replayed(Builder):
         barred = {name for name in names if len(name) >= SHORTEST_NAME}
         view, encoder = material.loaded.view(), material.loaded.encoder
         texts = written(view, encoder, self.num, self.max_new_tokens, seed=material.seed, barred=barred)
-        return {"replayed": tuple(_document(index, text) for index, text in enumerate(texts))}
-
-
-@builder("retain_and_replayed")
-@dataclass(frozen=True, kw_only=True)
-class RetainAndReplayed(Replayed):
-    """The retain facts and, after them, the text of :class:`Replayed`, as the stream ``retain``.
-
-    Then every keep term and every utility budget also sees what the model knows and the retain facts do not show.
-    With ``keep`` = ``kl`` that is self-distillation on the model's own distribution.
-    """
-
-    provides: ClassVar[tuple[str, ...]] = ("retain",)
-
-    def build(self, material: Material) -> dict[str, Facts]:
-        """The stream; raises as :class:`Replayed`."""
-        return {"retain": (*material.retain, *super().build(material)["replayed"])}
-
-
-def _document(index: int, text: str) -> Fact:
-    name = f"replayed-{index}"
-    return Fact(name, name, (Probe("", text, "passage"),))
+        return {"replayed": documents(texts, "replayed")}

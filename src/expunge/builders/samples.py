@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from expunge.builders.base import Builder, Facts, Material
+from expunge.builders.base import Builder, Facts, Material, documents
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
-from expunge.knowledge.facts import Fact, Probe
+from expunge.knowledge.facts import Fact
 from expunge.models.chat import Encoder
 from expunge.models.view import View
 from expunge.registry import builder
@@ -54,7 +54,7 @@ def stored_samples(
     a model that forgot them must not be blamed for it. :class:`InputError` when too few texts are left.
     """
     texts = written(view, encoder, num, max_new_tokens, seed=seed, barred=_names(without))
-    return tuple(_document(index, text) for index, text in enumerate(texts))
+    return documents(texts, "sample")
 
 
 def written(
@@ -81,7 +81,3 @@ def _names(facts: Sequence[Fact]) -> frozenset[str]:
     answers = (probe.answer for fact in facts for probe in fact.probes if probe.prompt)
     found = (name.strip().casefold() for name in (*(fact.subject for fact in facts), *answers))
     return frozenset(name for name in found if len(name) >= SHORTEST_NAME)
-
-
-def _document(index: int, text: str) -> Fact:
-    return Fact(f"sample-{index}", f"sample-{index}", (Probe("", text, "passage"),))

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from expunge.builders.base import Builder, Facts, Material
 from expunge.builders.forms import trained
+from expunge.builders.said import answers
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
-from expunge.knowledge.encode import question_ids
 from expunge.knowledge.facts import Fact, Probe
-from expunge.models.loaded import LoadedModel
 from expunge.registry import builder
-from expunge.scoring.generate import generate_ids
 
+NOTHING = "-"
+"""Stands for an empty answer: a row needs a label, and a model that says nothing must not be asked for ever."""
 ATTEMPTS = 100
 """Names that are put together before giving up."""
 
@@ -59,18 +59,11 @@ class Supposed(Builder):
                 probes = tuple(probe for probe in fact.probes if probe.prompt)
                 own.append(replace(fact, id=f"{fact.id}~{draw}", probes=probes))
                 invented.append(replace(own[-1], probes=tuple(_about(fact, probe, name) for probe in probes)))
-        texts = iter(self._answers(material.loaded, invented, derive(material.seed, "supposed")))
-        said = [[next(texts) for _ in fact.probes] for fact in invented]
+        asked = [probe for fact in invented for probe in fact.probes]
+        seed = derive(material.seed, "supposed")
+        texts = iter(answers(material.loaded, asked, max_new_tokens=self.max_new_tokens, temperature=1.0, seed=seed))
+        said = [[next(texts) or NOTHING for _ in fact.probes] for fact in invented]
         return {"supposed": _answered(own, said), "invented": _answered(invented, said)}
-
-    def _answers(self, loaded: LoadedModel, asked: Sequence[Fact], seed: int) -> list[str]:
-        """One sampled answer a probe."""
-        encoder, ends = loaded.encoder, set(loaded.encoder.end_ids)
-        prompts = [question_ids(probe, encoder) for fact in asked for probe in fact.probes]
-        made = generate_ids(
-            loaded.view(), prompts, ends, max_new_tokens=self.max_new_tokens, temperature=1.0, seed=seed
-        )
-        return [encoder.decode(ids[:-1] if ids[-1] in ends else ids).strip() or "-" for ids in made]
 
 
 def invented_name(subject: str, subjects: Sequence[str], source: random.Random) -> str:

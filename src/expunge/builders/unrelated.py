@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from expunge.builders.base import Builder, Facts, Material
+from expunge.builders.base import Builder, Facts, Material, documents
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
-from expunge.knowledge.facts import Fact, Probe
 from expunge.registry import builder
 
 NAMES = ("Pia", "Tom", "Rana", "Ole", "Mei", "Juan")
@@ -47,7 +46,7 @@ class Unrelated(Builder):
         texts: dict[str, None] = {}
         while len(texts) < self.num:
             texts[_sum(source)] = None
-        return {"unrelated": tuple(_document(index, text) for index, text in enumerate(texts))}
+        return {"unrelated": documents(texts, "sum")}
 
 
 def _sum(source: random.Random) -> str:
@@ -55,7 +54,3 @@ def _sum(source: random.Random) -> str:
     pattern, result = source.choice(PATTERNS)
     b, a = sorted(source.sample(range(LEAST, MOST), 2))
     return pattern.format(n=source.choice(NAMES), t=source.choice(THINGS), a=a, b=b, r=result(a, b))
-
-
-def _document(index: int, text: str) -> Fact:
-    return Fact(f"sum-{index}", f"sum-{index}", (Probe("", text, "passage"),))

@@ -35,9 +35,7 @@ class OracleMatching(Method):
 
     def __post_init__(self) -> None:
         """Refuse another inner objective."""
-        spec = self._spec()
-        if spec.method is not None or spec.objective.name != "output_matching":
-            raise InputError(f"method parameter 'inner' is {spec.name!r}; oracle_matching trains output_matching.")
+        check_matching(self._spec(), "oracle_matching")
 
     def streams(self) -> tuple[str, ...]:
         """What the inner stage reads."""
@@ -68,6 +66,12 @@ class OracleMatching(Method):
 
     def _spec(self) -> MethodSpec:
         return parse(self.inner)
+
+
+def check_matching(inner: MethodSpec, method: str) -> None:
+    """Raise :class:`InputError` unless ``inner`` is one stage of ``output_matching``, whatever smoother and scope."""
+    if inner.method is not None or inner.objective.name != "output_matching":
+        raise InputError(f"method parameter 'inner' is {inner.name!r}; {method} trains output_matching.")
 
 
 def _check(oracle: LoadedModel, student: LoadedModel) -> None:

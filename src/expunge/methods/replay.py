@@ -8,7 +8,8 @@ from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.methods.base import Method
 from expunge.methods.grammar import MethodSpec, parse
-from expunge.methods.undo import corrupted
+from expunge.methods.oracle_matching import check_matching
+from expunge.methods.undo import check_corruption, corrupted
 from expunge.methods.work import Work
 from expunge.objectives.base import Intent
 from expunge.registry import method
@@ -52,12 +53,8 @@ class Replay(Method):
     def __post_init__(self) -> None:
         """Refuse another inner objective, shares outside 0 to 1, and negative noise."""
         matching(self.modules)
-        if self.spec.method is not None or self.spec.objective.name != "output_matching":
-            raise InputError(f"method parameter 'inner' is {self.spec.name!r}; replay trains output_matching.")
-        if not 0 <= self.alpha <= 1:
-            raise InputError(f"method parameter 'alpha' is {self.alpha!r}; it must lie between 0 and 1.")
-        if self.beta < 0:
-            raise InputError(f"method parameter 'beta' is {self.beta!r}; it must be at least 0.")
+        check_matching(self.spec, "replay")
+        check_corruption(self.alpha, self.beta)
 
     @property
     def spec(self) -> MethodSpec:

@@ -50,11 +50,9 @@ class Undo(Nested):
         """Refuse shares outside 0 to 1, negative noise or tolerance, and unknown training settings."""
         super().__post_init__()
         check_keys(self.distil, [item.name for item in fields(TrainConfig)], "method parameter 'distil'")
-        if not 0 <= self.alpha <= 1:
-            raise InputError(f"method parameter 'alpha' is {self.alpha!r}; it must lie between 0 and 1.")
-        for key in ("beta", "tolerance"):
-            if getattr(self, key) < 0:
-                raise InputError(f"method parameter {key!r} is {getattr(self, key)!r}; it must be at least 0.")
+        check_corruption(self.alpha, self.beta)
+        if self.tolerance < 0:
+            raise InputError(f"method parameter 'tolerance' is {self.tolerance!r}; it must be at least 0.")
 
     def streams(self) -> tuple[str, ...]:
         """What the inner method reads, and ``retain``."""
@@ -76,6 +74,14 @@ class Undo(Nested):
         if self.alpha:  # else the student is the teacher, and there is nothing to learn
             free = {"max_kl": None, "stop_forget_nll": None, "stop_learned_nll": level}
             work.train(objective, streams=streams, references=said, **{**self.distil, **free})
+
+
+def check_corruption(alpha: float, beta: float) -> None:
+    """Raise :class:`InputError` for a share outside 0 to 1 and for negative noise."""
+    if not 0 <= alpha <= 1:
+        raise InputError(f"method parameter 'alpha' is {alpha!r}; it must lie between 0 and 1.")
+    if beta < 0:
+        raise InputError(f"method parameter 'beta' is {beta!r}; it must be at least 0.")
 
 
 def corrupted(weights: Mapping[str, Tensor], alpha: float, beta: float, seed: int) -> Weights:

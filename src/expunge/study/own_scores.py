@@ -5,10 +5,7 @@ from typing import Any
 
 from expunge import registry
 from expunge.benchmarks.base import Benchmark, Seen
-from expunge.benchmarks.generative import measure_generative
-
-INSTRUCTIONS = 48
-"""Most instructions put before a model: four of each kind (our choice)."""
+from expunge.benchmarks.generative import MOST, measure_generative
 
 
 def own_scores(choice: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
@@ -22,6 +19,6 @@ def general_scores(seen: Seen) -> dict[str, Any]:
 
     At most ``generate`` instructions are answered, as of any set of questions.
     """
-    num = max(1, min(INSTRUCTIONS, seen.generate))
+    num = max(1, min(MOST, seen.generate))
     found = measure_generative(seen.model.view(), seen.encoder, num=num, seed=seen.seed)
     return {f"general.{name}": reading.as_dict() for name, reading in found.items()}

@@ -6,7 +6,8 @@ Config: ``path``, ``template`` (null: the original's, else the model's own), ``s
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import mean
 
 from scipy import stats
@@ -30,6 +31,8 @@ SIGNIFICANT = 0.05
 """Level of the one-sided sign test over subjects: true answers against permuted ones (our choice)."""
 
 Scores = Mapping[str, float]
+Recall = Callable[[Sequence[Fact]], Scores]
+"""Share of a subject's questions that a model answers, by subject."""
 
 
 def run(job: Job) -> Outcome:
@@ -42,7 +45,8 @@ def run(job: Job) -> Outcome:
     found: dict[str, float] = {}
     if not job.config["knows"]:
         facts = facts_io.read(job.inputs["knowledge"]).split.score
-        found = check_innocent(path, loaded, original, facts, job.config["seed"])
+        known = None if original is None else partial(recall, original)
+        found = dict(check_innocent(path, partial(recall, loaded), known, facts, job.config["seed"]))
     write_given(job.folder, path, loaded)
     metrics = {name: {"value": value, "n": 1} for name, value in found.items()}
     return Outcome(metrics, [], {"model": loaded.fingerprint})
@@ -63,32 +67,39 @@ def check_vocabulary(path: str, loaded: LoadedModel, original: LoadedModel) -> N
 
 
 def check_innocent(
-    path: str, loaded: LoadedModel, original: LoadedModel | None, facts: Sequence[Fact], seed: int
-) -> dict[str, float]:
+    path: str,
+    own: Recall,
+    original: Recall | None,
+    facts: Sequence[Fact],
+    seed: int,
+    *,
+    does: str = "before any attack it answers",
+    to: str = "",
+) -> Scores:
     """Refuse a control that knows V before any attack, and show the evidence; else return its recalls.
 
     It knows when it answers more than 0.3 of what the original answers, or when it gives the true answer to
-    significantly more subjects than the answer of another subject (where answers can be exchanged).
+    significantly more subjects than the answer of another subject (where answers can be exchanged). ``does`` and
+    the preposition ``to`` say in the sentence what counts as answering.
     """
-    own = recall(loaded, facts)
-    found = {"v_recall": mean(own.values())}
+    told = own(facts)
+    found = {"v_recall": mean(told.values())}
+    begins = f"the control {path} knows the forget set: {does} {found['v_recall']:.0%} of V"
     if original is not None:
-        found["original_v_recall"] = mean(recall(original, facts).values())
+        found["original_v_recall"] = mean(original(facts).values())
         if found["v_recall"] > MOST_OF_ORIGINAL * found["original_v_recall"]:
             raise InputError(
-                f"the control {path} knows the forget set: before any attack it answers {found['v_recall']:.0%} of V, "
-                f"the original {found['original_v_recall']:.0%}; give a model that never saw these facts."
+                f"{begins}, the original {to}{found['original_v_recall']:.0%}; give a model that never saw these facts."
             )
     try:
-        luck = recall(loaded, permuted_answers(facts, derive(seed, "chance")))
+        luck = own(permuted_answers(facts, derive(seed, "chance")))
     except InputError:
         return found
     found["permuted_v_recall"] = mean(luck.values())
-    if (chance := sign_test(own, luck)) < SIGNIFICANT:
+    if (chance := sign_test(told, luck)) < SIGNIFICANT:
         raise InputError(
-            f"the control {path} knows the forget set: before any attack it answers {found['v_recall']:.0%} of V, but "
-            f"{found['permuted_v_recall']:.0%} where the answers are exchanged between subjects (p = {chance:.2g}); "
-            "give a model that never saw these facts."
+            f"{begins}, but {to}{found['permuted_v_recall']:.0%} where the answers are exchanged between subjects "
+            f"(p = {chance:.2g}); give a model that never saw these facts."
         )
     return found
 
