@@ -7,11 +7,13 @@ the same model and the same optimizer, everything included: reading, clipping, A
 rounds with their 95 % interval from order statistics. ``counted`` is what passes alone would give, forward-backwards
 over forget and retain rows weighing the same. Reference passes are not in it: they happen once a run. Averaging works
 in every fifth step only, so it is timed in a step in which it does, and a fifth of the difference is reported.
-Without ``--methods`` those with a bar are measured. Writes ``perf/results/method_costs.json`` and ``.md``; with another
-model than SmolLM2, or fewer than 7 rounds, it only prints.
+Without ``--methods`` those with a bar are measured. Writes ``perf/results/method_costs.json`` and ``.md``, where what
+was measured before with other ``--methods`` stays; with another model than SmolLM2, or fewer than 7 rounds, it only
+prints. It runs with the memory settings that the cells of studies get: without them a step pays for fresh pages.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,11 +25,12 @@ from steps import machine, streams, summary, timed, unlearning_run
 
 from expunge import registry
 from expunge.core.errors import InputError
-from expunge.core.files import write_json, write_text
+from expunge.core.files import read_json, write_json, write_text
 from expunge.models.load import load
 from expunge.objectives.base import Objective
 from expunge.objectives.npo import NPO
 from expunge.smoothing.base import Smoother
+from expunge.study.executors.base import KEPT_MEMORY
 from expunge.training.references import References
 from expunge.training.run import Run
 
@@ -155,6 +158,15 @@ def chosen(names: list[str] | None) -> dict[str, Timed]:
     return {name: method for name, method in METHODS.items() if (name in names if names else method.bar)}
 
 
+def merged(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods of ``result`` and those on file that were measured under the same conditions."""
+    path, same = RESULTS / "method_costs.json", ("model", "threads", "rounds", "torch", "machine")
+    old = read_json(path) if path.is_file() else {}
+    kept = old["methods"] if old and all(old[key] == result[key] for key in same) else {}
+    found = {**kept, **result["methods"]}
+    return {name: found[name] for name in METHODS if name in found}
+
+
 def main() -> None:
     """Measure, print, and where it counts write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -163,11 +175,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help=f"of: {', '.join(METHODS)}")
     arguments = parser.parse_args()
+    if not KEPT_MEMORY.items() <= os.environ.items():  # read by the C library before Python starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEPT_MEMORY})
     torch.set_num_threads(arguments.threads)
     result: dict[str, Any] = {"model": arguments.model, "threads": arguments.threads, "rounds": arguments.rounds}
     result |= {"torch": torch.__version__, "machine": machine()}
     result["methods"] = measure(arguments.model, chosen(arguments.methods), arguments.rounds)
     if arguments.model == JUDGED and arguments.rounds >= LEAST_ROUNDS:
+        result["methods"] = merged(result)
         write_json(RESULTS / "method_costs.json", result)
         write_text(RESULTS / "method_costs.md", table(result))
     sys.stdout.write(table(result))
