@@ -74,3 +74,21 @@ def test_a_half_written_checkpoint_is_not_one(tmp_path: Path) -> None:
     with pytest.raises(_Stop):
         _interrupted(tmp_path, lr=1e-3)
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-000002"]
+
+
+def test_a_run_that_ended_can_still_be_continued_until_its_result_is_safe(tmp_path: Path) -> None:
+    """Killed while the model is exported: the next run repeats what lies behind the last checkpoint, and no more."""
+    config, trained = TrainConfig(lr=1e-3, steps=5, batch_size=2, checkpoint_every=2), []
+
+    def again(keep_last: bool) -> list[torch.Tensor]:
+        view = tiny_view()
+        train(
+            view, {"forget": rows("f", 4, seed=1)}, GradientAscent(), config=config, folder=tmp_path,
+            callback=lambda step, _: trained.append(step), keep_last=keep_last,
+        )  # fmt: skip
+        return [weight.detach().clone() for weight in view.model.parameters()]
+
+    first, second, third = again(True), again(True), again(False)
+    assert trained == [1, 2, 3, 4, 5, 5, 5]
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(first, second, third, strict=True))
+    assert list(tmp_path.glob("checkpoint-*")) == []

@@ -127,6 +127,7 @@ class Work:
                 budget=self.budget,
                 folder=home,
                 progress=self.progress,
+                keep_last=True,
             )
             if store:
                 store.save(result)

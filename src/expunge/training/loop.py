@@ -67,6 +67,7 @@ def train(
     callback: Callback | None = None,
     callback_steps: Collection[int] = (),
     progress: bool = False,
+    keep_last: bool = False,
 ) -> TrainResult:
     """Train the view's model in place.
 
@@ -74,7 +75,8 @@ def train(
     what they lack is computed first, from the model as it is given. ``budget`` is what
     ``max_kl`` is measured against; without it, the model as it is given on the stream ``retain``. ``folder`` receives
     ``log.jsonl`` and checkpoints; when it holds a checkpoint of the same run, the run continues from there and ends in
-    the same weights, bit for bit in float32 on a CPU. ``callback(step, view)`` is called after each step in
+    the same weights, bit for bit in float32 on a CPU. A run that ended removes its checkpoints, unless ``keep_last``:
+    then the caller removes them once the result is safe. ``callback(step, view)`` is called after each step in
     ``callback_steps`` (0: before the first; none given: after every step), with the model in evaluation mode; it
     cannot change the training. A model that is spread over ranks (:func:`expunge.distributed.sharding.shard`) is
     trained by all of them together, each on its share of the rows; all give the same arguments and get one result.
@@ -106,6 +108,8 @@ def train(
         stopper = Stopper(config, ready.weights, *measured, run.smoothing_state)
         try:
             stopped = _loop(run, stopper, store, log, _Calls(callback, frozenset(callback_steps)))
+            if store and not keep_last:
+                store.clear()
             run.smoother.finish(ready.weights, run.smoothing_state)
         finally:
             view.model.train(was_training)
@@ -164,8 +168,6 @@ def _loop(run: Run, stopper: Stopper, store: Checkpoints | None, log: RunLog, ca
         raise
     finally:
         log.close()
-    if store:
-        store.clear()
     return reason or "steps"
 
 
