@@ -31,7 +31,8 @@ def folder(tmp_path: Path) -> Path:
     members[guilty] = replace(
         members[guilty], judged={**members[guilty].judged, "retrained": judged(0.7, "suppressed")}
     )
-    document = examine(members, epsilon=0.1, resamples=50, not_measured={"truth_ratio": "no row has rivals."})
+    absent = {"truth_ratio": "no rivals.", "rouge": "no text.", "a": "no rivals."}
+    document = examine(members, epsilon=0.1, resamples=50, not_measured=absent)
     (tmp_path / "examine.json").write_text(json.dumps(document))
     return tmp_path
 
@@ -62,7 +63,7 @@ def test_the_page_says_what_the_document_says(folder: Path) -> None:
     assert shown.startswith(f"{audit['auc']['value']:.3f} [{audit['auc']['low']:.3f}") and "1 without" in shown
     weak = next(one for one in document["scopes"]["held_out"]["single"] if one["name"] == "weak")
     assert rows["weak"][3:5] == [f"{weak['fooling']['P']} P", f"{weak['fooling']['auc']:.3f}"]
-    assert "truth_ratio was not measured: no row has rivals." in page
+    assert "- Not measured (no rivals): truth_ratio, a.\n- Not measured (no text): rouge." in page
     confusion = {row[0]: row[1:] for row in table(page, "The audit, retrained control: all")}
     assert confusion["N: never trained on the facts"] == ["0", "1", "0", "31"]
     assert confusion["said to hide, no certificate"] == ["0", "1", "0", "0"]

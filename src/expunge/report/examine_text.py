@@ -57,8 +57,10 @@ def _aucs(root: Node, picture: str) -> Iterator[str]:
     heads = ["Number", *(f"{title}: AUC" for title in SCOPES.values()), "Fooled by", "its AUC there", "the audit's"]
     rows = [*_audit_rows(root), *_single_rows(root)]
     yield from grid(heads, rows, [False, True, True, True, True, True])
-    absent = root["not_measured"]
-    yield from (f"- {plain(name)} was not measured: {plain(reason)}" for name, reason in absent.items())
+    absent: dict[str, list[str]] = {}
+    for name, reason in root["not_measured"].items():
+        absent.setdefault(reason.rstrip("."), []).append(plain(name))
+    yield from (f"- Not measured ({plain(reason)}): {', '.join(names)}." for reason, names in absent.items())
     yield from ([""] if absent else [])
 
 
