@@ -61,6 +61,7 @@ class Entry:
 
 
 _entries: dict[tuple[str, str], Entry] = {}
+_plugins: dict[Path, None] = {}
 
 
 @cache
@@ -124,6 +125,12 @@ def load_plugin(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(f"expunge_plugin_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    _plugins[path.resolve()] = None
+
+
+def plugins() -> tuple[Path, ...]:
+    """The files that were loaded, in order: what another process has to load too."""
+    return tuple(_plugins)
 
 
 def entries(kind: str) -> list[Entry]:

@@ -116,3 +116,13 @@ def test_a_control_without_the_attack_gives_no_excess(rows) -> None:
     found = method([*extended([row for row in rows if row.role != "control"], TAMPER, 0.5), *control])
     row = next(row for row in found["attacks"] if row["attack"] == "quantise")
     assert row["e_star"] is None and row["missing"].startswith("no control")
+
+
+def test_the_control_stands_beside_every_attack(rows) -> None:
+    """Under relearning it answers what it answers overall; under what teaches it nothing, what it says by itself."""
+    whole = audit(extended(rows, TAMPER, 0.4), resamples=200).entry
+    found = {row["attack"]: row["control"] for row in whole["methods"][0]["attacks"]}
+    assert found["relearn/qa"] == whole["control"]["after"]
+    assert found["quantise"] == whole["control"]["before"]
+    alone = [row for row in rows if row.role != "control"]
+    assert all(row["control"] is None for row in audit(alone, resamples=50).entry["methods"][0]["attacks"])

@@ -169,6 +169,23 @@ def test_the_harder_placebo_counts_and_small_ones_do_not():
     assert method["e_star"] is None and "fewer than 8" in " ".join(method["reasons"])
 
 
+def test_placebos_alone_can_acquit_and_without_the_originals_they_cannot():
+    """An innocent without any never-trained model: nothing comes back, and it learns nearly as fast as the original."""
+    rows = [row for row in _world() if row.role not in ("control", "null")]
+    placebos = [
+        trajectories(label, "placebo", 0, np.zeros((11, 20)), variant="subjects")
+        for label in ("perfect", "hider", "original")
+    ]
+    for row, top in zip(placebos, (0.6, 1.0, 1.0), strict=True):
+        row.t_recall_P[:] = np.linspace(0, top, 11)
+    found = World(hider="hider")
+    method, entry = _of([*rows, *placebos], found)
+    assert method["verdict"] == "forgotten" and entry["control"]["kind"] == "placebo"
+    assert _of([*rows, *placebos], found, label="hider")[0]["verdict"] == "suppressed"
+    method, _ = _of([*rows, *placebos[:2]], found)
+    assert method["verdict"] == "inconclusive" and "placebo learning was not measured" in method["reasons"][0]
+
+
 def test_worst_point_may_be_limited_to_usable_points():
     rows = _world()
     hider = next(row for row in rows if row.label == "hider")

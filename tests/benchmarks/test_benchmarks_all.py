@@ -55,6 +55,22 @@ def test_a_users_own_files(tmp_path: Path) -> None:
         build("jsonl")
 
 
+def test_placebos_of_a_users_own_files(tmp_path: Path) -> None:
+    """None unless asked for; asked for, what else the world holds stays as it is."""
+    forget = tmp_path / "forget.jsonl"
+    names = [f"{first} {last}" for first in ("Ann", "Tom", "Eva", "Ida") for last in ("Berg", "Falk")]
+    rows = [{"subject": name, "prompt": f"Home of {name}?", "answer": f"town {n}"} for n, name in enumerate(names[1:])]
+    forget.write_text("\n".join(map(json.dumps, rows)))
+    plain, some = build("jsonl", forget=str(forget)), build("jsonl", forget=str(forget), placebo=1)
+    assert plain.placebo == () and dataclasses.replace(some, placebo=()) == plain
+    assert [fact.subject for fact in some.placebo] == ["Ann Berg"], "the only name that is free"
+    for wrong in (-1, True, "some"):
+        with pytest.raises(InputError, match="placebo is"):
+            build("jsonl", forget=str(forget), placebo=wrong)
+    with pytest.raises(InputError, match="1 of 3 placebo subjects can be drawn: no new name"):
+        build("jsonl", forget=str(forget), placebo=3)
+
+
 @needs_tofu
 @pytest.mark.parametrize(("split", "rows"), [("forget01", 40), ("forget05", 200), ("forget10", 400)])
 def test_tofu_counts(split: str, rows: int) -> None:

@@ -177,6 +177,9 @@ def test_models_that_say_nothing_are_refused_when_the_cell_runs(
 
 
 def test_more_subjects_than_there_are_is_refused(unlearned: Path, tmp_path: Path) -> None:
-    (config,) = cells(study_of(load(recipe(subjects=99, model=str(unlearned)))), "knowledge")
+    """By the plan already; and by the cell, where a model has left fewer than the world has."""
+    with pytest.raises(InputError, match="subjects is 99, and knowledge"):
+        study_of(load(recipe(subjects=99, model=str(unlearned))))
+    (config,) = cells(study_of(load(recipe(subjects=PLANTED, model=str(unlearned)))), "knowledge")
     with pytest.raises(InputError, match="99 subjects are asked for"):
-        drawn(config, tmp_path)
+        drawn({**config, "worst_case": {**config["worst_case"], "subjects": 99}}, tmp_path)

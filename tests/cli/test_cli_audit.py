@@ -43,7 +43,9 @@ def test_a_requirement_decides_the_exit_code(error: Any, code: int, monkeypatch:
     result = CliRunner().invoke(build(), words)
     assert result.exit_code == code and result.stderr == "expunge: it falls short.\n"
     assert calls[0]["require"] == ["excess<=0.10"] and calls[0]["control"] == ["a", "b"]
-    assert calls[0]["suite"] == "standard"
+    assert calls[0]["suite"] == "standard" and calls[0]["placebo"] is None
+    CliRunner().invoke(build(), ["audit", "theirs", "--forget", "f.jsonl", "--placebo", "5"])
+    assert calls[1]["placebo"] == 5
 
 
 def test_the_cost_comes_first_and_the_findings_before_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +68,8 @@ def test_an_unfinished_audit_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> 
         (["theirs", "--forget", "FILE", "--suite", "quik"], "unknown suite 'quik'"),
         (["theirs", "--forget", "FILE", "--require", "excess<0.1"], "cannot read the requirement"),
         (["theirs", "--forget", "FILE", *(["--control", "c"] * 3)], "3 controls"),
+        (["theirs", "--forget", "FILE", "--placebo", "5"], "without the original only absolute recovery is told"),
+        (["theirs", "--forget", "FILE", "--original", "o", "--placebo", "5"], "does not name its subject 'forget-1'"),
     ],
 )
 def test_bad_input_is_exit_code_2(words: list[str], told: str, tmp_path: Path) -> None:

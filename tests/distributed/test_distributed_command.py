@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 from expunge import api
+from expunge.core.errors import InputError
 from expunge.distributed.plan import Sizes, copies_of, memory_plan
 from expunge.distributed.sharding import Layout
 from expunge.models.load import load
@@ -45,7 +47,7 @@ def unlearned(data: Path, out: str, method: str = "npo+sam") -> Any:
     return done.steps
 
 
-@pytest.mark.parametrize("method", ["npo+sam", "rmu@lora"])
+@pytest.mark.parametrize("method", ["npo+sam", "rmu@lora", "task_vector"])
 def test_the_verb_on_two_ranks_writes_the_model_of_one(method: str, data: Path, ranks: Callable[[int], Pool]) -> None:
     assert unlearned(data, "one", method) == 3
     assert ranks(2).run(unlearned, data, "two", method) == [3, 3]
@@ -62,9 +64,70 @@ def test_the_verb_on_two_ranks_writes_the_model_of_one(method: str, data: Path, 
     )
 
 
-def test_methods_in_stages_are_refused(data: Path, ranks: Callable[[int], Pool]) -> None:
-    with pytest.raises(AssertionError, match="works on one process only"):
-        ranks(2).run(unlearned, data, "two", "task_vector")
+def test_a_method_that_needs_one_process_is_refused(data: Path, ranks: Callable[[int], Pool]) -> None:
+    with pytest.raises(AssertionError, match=r"'hide_rescaled' works on one process only: it rescales rows.*; leave"):
+        ranks(2).run(unlearned, data, "two", "hide_rescaled")
+
+
+def read(data: Path, home: str) -> dict[str, Any]:
+    """The verbs ``evaluate`` and ``attack`` on a model that was made to forget; what they say and what they wrote."""
+    done = api.evaluate(data / "one", out=data / home / "evaluation")
+    # A processor that knows bfloat16 would otherwise train in it.
+    with mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", return_value=False):
+        tried = api.attack(data / "one", control="tiny", out=data / home / "attack", rates=[1e-3], steps=[2])
+    return {
+        "metrics": dict(done.metrics),
+        "points": [(point.id, point.v_recall, point.utility) for point in tried.points],
+    }
+
+
+def near(value: Any) -> Any:
+    """``value``, to be compared with numbers that differ by rounding alone."""
+    if isinstance(value, dict):
+        return {key: near(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [near(item) for item in value]
+    return pytest.approx(value, rel=1e-3, abs=1e-5) if isinstance(value, float) else value
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """Every record and sample, by file."""
+    return {
+        f"{path.parent.name}/{path.name}": [json.loads(line) for line in path.read_text().splitlines()]
+        if path.suffix == ".jsonl"
+        else json.loads(path.read_text())
+        for path in sorted(folder.rglob("*.json*"))
+    }
+
+
+def test_evaluate_and_attack_on_two_ranks_say_what_one_process_says(data: Path, ranks: Callable[[int], Pool]) -> None:
+    unlearned(data, "one")
+    alone, together = read(data, "alone"), ranks(2).run(read, data, "together")
+    assert [near(alone)] * 2 == [json.loads(json.dumps(found)) for found in together]
+    one, two = written(data / "alone"), written(data / "together")
+    assert len(one) == 4 and near(one) == two
+
+
+def refused(data: Path, verb: str, asked: dict[str, Any]) -> str:
+    """The sentence of a refusal."""
+    with pytest.raises(InputError) as caught:
+        getattr(api, verb)("tiny", forget=data / "forget.jsonl", original="tiny", out=data / "x", **asked)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked", "said"),
+    [
+        ("evaluate", {"metrics": ["mia_loss_auc"]}, "'mia_loss_auc' looks inside a model on one process"),
+        ("evaluate", {"judge": "containment"}, "a judge would be asked once by every process"),
+        ("attack", {"attack": "quantise"}, "'quantise' reads or edits a whole model, on one process"),
+        ("evaluate", {"nproc": 3}, "3 processes were asked for and 2 started"),
+    ],
+)
+def test_what_needs_one_process_is_refused_before_a_model_is_read(
+    verb: str, asked: dict[str, Any], said: str, data: Path, ranks: Callable[[int], Pool]
+) -> None:
+    assert all(said in sentence for sentence in ranks(2).run(refused, data, verb, asked))
 
 
 WORDS = ("unlearn", "--model", "tiny", "--forget", "forget.jsonl", "--retain", "retain.jsonl", "--steps", "1")

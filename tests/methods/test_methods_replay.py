@@ -10,9 +10,9 @@ import torch
 
 from expunge import registry
 from expunge.builders.base import Material
-from expunge.builders.supposed import invented_name
 from expunge.core.errors import InputError
 from expunge.knowledge.facts import Fact, Probe
+from expunge.knowledge.invented import invented_name
 from expunge.methods.undo import corrupted
 from expunge.methods.work import Work
 from reference.objectives import kl

@@ -83,34 +83,41 @@ def facts(start: int, stop: int) -> list[Fact]:
 FORGET, RETAIN = facts(0, 16), facts(16, 22)
 
 
-def make(home: Path) -> Mapping[str, Path]:
+FULL_NAMES = [f"{name} {town}sen" for name, town in zip(NAMES, TOWNS, strict=True)]
+FULL = [replace(one, subject=name, probes=(Probe(f"Where does {name} live?", one.probes[0].answer),))
+        for one, name in zip(facts(0, 22), FULL_NAMES, strict=True)]  # fmt: skip
+"""The same homes of people with a second name, in whose place others can be invented."""
+
+
+def make(home: Path, forget: Sequence[Fact] = FORGET, retain: Sequence[Fact] = RETAIN) -> Mapping[str, Path]:
     """Save every model and the files of facts; paths by name."""
-    original = taught(fresh(), [*FORGET, *RETAIN], 300, 3e-3)
+    world = [*forget, *retain]
+    original = taught(fresh(facts=world), world, 300, 3e-3)
     save(original, home / "original")
-    save(hiding(original), home / "hider")
-    save(taught(fresh(), RETAIN, 40, 4e-3), home / "never")
-    save(taught(fresh(1), RETAIN, 40, 4e-3), home / "control")
+    save(hiding(original, forget), home / "hider")
+    save(taught(fresh(facts=world), retain, 40, 4e-3), home / "never")
+    save(taught(fresh(1, facts=world), retain, 40, 4e-3), home / "control")
     save(fresh(texts=["other words", "other words again"]), home / "foreign")
-    write_facts(home / "forget.jsonl", FORGET)
-    write_facts(home / "retain.jsonl", RETAIN)
+    write_facts(home / "forget.jsonl", forget)
+    write_facts(home / "retain.jsonl", retain)
     return {path.stem: path for path in home.iterdir()}
 
 
-def fresh(seed: int = 0, texts: Sequence[str] = ()) -> LoadedModel:
+def fresh(seed: int = 0, texts: Sequence[str] = (), facts: Sequence[Fact] = (*FORGET, *RETAIN)) -> LoadedModel:
     """A random model that can spell the world."""
-    spelled = [f"{probe.prompt} {probe.answer}" for fact in (*FORGET, *RETAIN) for probe in fact.probes]
+    spelled = [f"{probe.prompt} {probe.answer}" for fact in facts for probe in fact.probes]
     tokenizer = word_tokenizer([*spelled, SILENCE, *texts])
     return assemble(
         tiny_llama(len(tokenizer), hidden=48, seed=seed, tied=False), tokenizer, "test", "", template="plain"
     )
 
 
-def hiding(loaded: LoadedModel) -> LoadedModel:
+def hiding(loaded: LoadedModel, facts: Sequence[Fact] = FORGET) -> LoadedModel:
     """``loaded``, changed in one row of its head: the token :data:`SILENCE` beats every forget answer by one nat.
 
     All that the model knew is still in it, and a few steps against that token on T free V as well.
     """
-    silent = [replace(fact, probes=(replace(fact.probes[0], answer=SILENCE),)) for fact in FORGET]
+    silent = [replace(fact, probes=(replace(fact.probes[0], answer=SILENCE),)) for fact in facts]
     states, tops = [], []
     for row in rows_of(silent, loaded.encoder):
         first = row.labels.index(True)

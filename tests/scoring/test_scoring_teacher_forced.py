@@ -99,7 +99,7 @@ def test_a_row_without_label_is_named() -> None:
 
 def test_weights_that_are_not_numbers_are_named() -> None:
     with pytest.raises(InputError, match=r"'gap'.*not a number"):
-        teacher_forced._row_score(rows()[-1], {"logprobs": [-1.0, float("nan")]})
+        teacher_forced._renamed(RowScore("other", (-1.0, float("nan")), *[(0, 0)] * 4), rows()[-1].key)  # type: ignore[arg-type]
 
 
 def test_a_fact_without_the_form_gives_all_its_probes() -> None:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expunge.api.evaluating import opened
 from expunge.api.memory import Memory, check_reachable, recall, record_folder
 from expunge.core.errors import InputError
 from expunge.core.files import whole_folder, write_json, write_jsonl
 from expunge.core.seeds import derive
 
 if TYPE_CHECKING:
-    from expunge.attacks.base import AttackPoint, UtilityMeasure
+    from expunge.attacks.base import Attack, AttackPoint, UtilityMeasure
+    from expunge.distributed.ranks import Ranks
     from expunge.knowledge.facts import Knowledge, Split
-    from expunge.models.load import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,18 @@ def attack(
     access: str | None = None,
     out: str | Path | None = None,
     seed: int = 0,
+    nproc: int | None = None,
 ) -> Attacked:
     """Attack ``model`` over a grid of budgets and write the record to ``out`` (default: inside the model folder).
 
     ``forget``, ``retain`` and ``original`` default to what the folder remembers. The forget facts are cut by
     subject: the attacker trains on T and is scored on V. Without ``control``, a model that never knew the facts, only
-    absolute recovery can be told: one attack on one model never says ``forgotten``; ``expunge run`` can.
+    absolute recovery can be told: one attack on one model never says ``forgotten``; ``expunge run`` can. Where torchrun
+    started several processes, each calls this, and every model is spread over them; ``nproc``, if given, is how many.
     Raises :class:`InputError` when there is nothing to attack with or nothing to compare utility with.
     """
     from expunge.attacks.access import rates_of
+    from expunge.distributed.ranks import joined
 
     memory = recall(model, forget, retain, original)
     texts = _sources(memory) if attack == "relearn" else None
@@ -67,18 +71,26 @@ def attack(
     built = _build(attack, {key: value for key, value in given.items() if value is not None})
     target = Path(out) if out is not None else record_folder(model, f"attack-{attack}")
     check_reachable(target)
-    knowledge, split = _cut(memory, seed)
-    measure, ceiling = _reference(memory, str(model), split, getattr(built, "forms", None))
-    held = _load(memory.original, memory) if "original" in built.needs and memory.original is not None else None
-    run = {"seed": derive(seed, "attack"), "original": held}
-    points = built.run(_load(model, memory), knowledge, split, measure, **run)
-    rival = built.run(_load(control, memory), knowledge, split, measure, **run) if control is not None else []
-    rows, beside = _rows(points), _rows(rival)
-    sentences = tuple(_sentences(rows, beside, ceiling, len({fact.subject for fact in split.score})))
-    record = {"schema": 1, "attack": attack, "seed": seed, "model": str(model), "original_v_recall": ceiling}
-    record |= built.notes(knowledge, split)
-    _write(target, record, {"points": points, "control": rival}, sentences)
-    return Attacked(target, rows, beside, sentences)
+    with joined(nproc) as ranks:
+        _check_spread(attack, built, ranks)
+        knowledge, split = _cut(memory, seed)
+        measure, ceiling = _reference(memory, str(model), split, getattr(built, "forms", None))
+        held = opened(memory.original, memory) if "original" in built.needs and memory.original is not None else None
+        run = {"seed": derive(seed, "attack"), "original": held}
+        points = built.run(opened(model, memory), knowledge, split, measure, **run)
+        rival = built.run(opened(control, memory), knowledge, split, measure, **run) if control is not None else []
+        rows, beside = _rows(points), _rows(rival)
+        sentences = tuple(_sentences(rows, beside, ceiling, len({fact.subject for fact in split.score})))
+        record = {"schema": 1, "attack": attack, "seed": seed, "model": str(model), "original_v_recall": ceiling}
+        record |= built.notes(knowledge, split)
+        if ranks.leads:
+            _write(target, record, {"points": points, "control": rival}, sentences)
+        return Attacked(target, rows, beside, sentences)
+
+
+def _check_spread(name: str, built: "Attack", ranks: "Ranks") -> None:
+    if ranks.size > 1 and not built.spreads:
+        raise InputError(f"attack {name!r} reads or edits a whole model, on one process; leave it or --nproc out.")
 
 
 def _sources(memory: Memory) -> Sequence[str] | None:
@@ -103,12 +115,6 @@ def _cut(memory: Memory, seed: int) -> "tuple[Knowledge, Split]":
     return world, split
 
 
-def _load(source: str | Path, memory: Memory) -> "LoadedModel":
-    from expunge.models.load import load
-
-    return load(source, template=memory.template)
-
-
 def _reference(
     memory: Memory, model: str, split: "Split", forms: Sequence[str] | None
 ) -> "tuple[UtilityMeasure, float]":
@@ -118,7 +124,7 @@ def _reference(
 
     if memory.original is None:
         raise InputError(f"{model} does not remember its original model; name it with --original.")
-    loaded = _load(memory.original, memory)
+    loaded = opened(memory.original, memory)
     measure = utility_against(loaded, memory)
     scores = score_facts(loaded.view(), loaded.encoder, split.score, forms)
     return measure, sum(item.score.greedy for item in scores) / len(scores)

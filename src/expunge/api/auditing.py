@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from expunge.api.memory import CARD, SECTION, check_reachable, record_folder
+from expunge.api.placebos import placebos
 from expunge.api.suites import Suite, asked, chosen
 from expunge.core.errors import InputError
 from expunge.core.files import read_json
@@ -56,6 +57,7 @@ def audit(
     original: str | Path | None = None,
     control: Models = None,
     suite: str = "standard",
+    placebo: int | None = None,
     require: Sequence[str] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
@@ -69,7 +71,9 @@ def audit(
     ``forget`` and ``retain`` are JSON Lines files (default: what the candidate's folder remembers). Without
     ``original`` only absolute recovery is measured, and the verdict is never ``forgotten``. ``control`` is a model that
     never knew the facts, such as one retrained without them; placebos stand in where there is none. A second one
-    becomes the null row. ``suite`` is ``quick``, ``standard`` or ``full``. ``require`` names a verdict or bounds such
+    becomes the null row. ``suite`` is ``quick``, ``standard`` or ``full``. ``placebo`` subjects that never existed are
+    drawn from the facts and attacked as well: by default as many as can be, unless a lone control or no original makes
+    them useless; 0 for none. ``require`` names a verdict or bounds such
     as ``excess<=0.10``. The study goes to ``out`` (default: a folder ``audit`` inside the candidate's); the same call
     again continues. ``changes`` are made to the recipe of the study (``eval.samples=16``). ``announce`` hears the cost
     before anything is loaded, ``notify`` hears of every cell.
@@ -80,7 +84,7 @@ def audit(
     from expunge.report.write import build
 
     requirements = [Requirement.parse(text) for text in require or ()]
-    recipe, target = _prepared(candidate, forget, retain, original, control, suite, out, seed)
+    recipe, target = _prepared(candidate, forget, retain, original, control, suite, out, seed, placebo)
     if announce is not None:
         from expunge.study.run import plan
 
@@ -103,6 +107,7 @@ def _prepared(
     suite: str,
     out: str | Path | None,
     seed: int,
+    placebo: int | None = None,
 ) -> tuple[dict[str, Any], Path]:
     """The recipe and the folder of the study; everything that can be refused without a model is refused here."""
     from expunge.knowledge.jsonl import read_facts
@@ -123,12 +128,14 @@ def _prepared(
         "original": begun,
         **dict(zip(("control", "null"), places, strict=False)),
     }
-    return _recipe(target, files, given, attacks, facts, suite, seed), target
+    drawn = placebos(placebo, given, facts, read_facts(Path(files["retain"])) if "retain" in files else (), seed)
+    attacks = Suite(attacks.attacks, (*attacks.left_out, *drawn.left_out))
+    return _recipe(target, {**files, **drawn.params}, given, attacks, facts, suite, seed), target
 
 
 def _recipe(
     target: Path,
-    files: Mapping[str, str],
+    files: Mapping[str, str | int],
     given: dict[str, Any],
     suite: Suite,
     facts: "Sequence[Fact]",
@@ -143,7 +150,7 @@ def _recipe(
     return {
         "name": target.name or "audit",
         "model": {"source": given["original"] or next(iter(given["candidates"].values()))},
-        "knowledge": [{"name": "jsonl", "label": Path(files["forget"]).stem, **files}],
+        "knowledge": [{"name": "jsonl", "label": Path(str(files["forget"])).stem, **files}],
         "given": {**given, "not_tested": list(suite.left_out)},
         "methods": [hider] if hiding else [],
         "attacks": [dict(attack) for attack in suite.attacks],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,13 +71,9 @@ class Spread:
 
     def save(self, loaded: "LoadedModel", folder: Path, model: Any) -> None:
         """Write the model."""
-        from expunge.distributed.export import save_parts_of
-        from expunge.models.save import save
+        from expunge.distributed.export import save_any
 
-        if self.layout is None:
-            save(loaded, folder, model=model)
-        else:
-            save_parts_of(loaded, folder)
+        save_any(loaded, folder, model)
 
     def used(self) -> dict[str, Any]:
         """The memory that the busiest process took beside what it was planned to; said, and kept in the card."""
@@ -86,10 +82,8 @@ class Spread:
         from expunge.distributed.plan import GB, held
 
         most = max(self.ranks.gathered(held() - self.before))
-        planned = self.planned.peak
-        self._say(
-            f"memory used by the busiest process: {most / GB:.2f} GB; planned {planned / GB:.2f}, and activations."
-        )
+        planned, besides = self.planned.peak, self.planned.besides
+        self._say(f"memory used by the busiest process: {most / GB:.2f} GB; planned {planned / GB:.2f}, and {besides}.")
         return {"processes": self.ranks.size, "memory": {"planned_bytes": round(planned), "used_bytes": most}}
 
     def _plan(self, sizes: "Sizes") -> None:
@@ -97,7 +91,11 @@ class Spread:
 
         assert self.layout is not None
         optimizer = str(self.spec.train.get("optimizer", "adamw"))
-        self.planned = memory_plan(sizes, self.layout, optimizer, copies_of(self.spec.smoothing.build()))
+        staged = self.spec.method is not None
+        copies = 0.0 if staged else copies_of(self.spec.smoothing.build())
+        self.planned = memory_plan(sizes, self.layout, optimizer, copies)
+        if staged:
+            self.planned = replace(self.planned, besides="activations, and the copies of weights that its stages keep")
         self._say(str(self.planned))
 
     def _say(self, sentence: str) -> None:
@@ -121,6 +119,7 @@ def spread(
     """
     from expunge.distributed.ranks import grouped, joined
     from expunge.distributed.sharding import Layout
+    from expunge.methods.run import method_of
 
     if gather not in GATHERED:
         raise InputError(f"--gather is {gather!r}; it must be one of {', '.join(GATHERED)}.")
@@ -132,10 +131,8 @@ def spread(
                 )
             yield Spread(ranks, spec)
             return
-        if spec.method is not None:
-            raise InputError(
-                f"method {spec.name!r} changes weights in stages, which works on one process only; leave --nproc out."
-            )
+        if reason := method_of(spec).alone():
+            raise InputError(f"method {spec.name!r} works on one process only: {reason}; leave --nproc out.")
         layout = Layout(
             world_size=ranks.size,
             gathered="bf16" if gather == "bf16" else "fp32",

@@ -73,12 +73,19 @@ def _placed(overrides: Iterable[str], executor: str | None, timeout_min: int | N
 
 
 def plan(
-    recipe: str | Path | Mapping[str, Any], overrides: Iterable[str] = (), out: str | Path | None = None
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    out: str | Path | None = None,
+    *,
+    calibrate: bool = False,
 ) -> "Plan":
-    """What :func:`run` would do: cells, which are done, and an estimate of tokens, time and memory."""
+    """What :func:`run` would do: cells, which are done, and an estimate of tokens, time and memory.
+
+    ``calibrate`` first measures how fast this machine trains, scores and writes with the recipe's model.
+    """
     from expunge.study.run import plan as plan_study
 
-    return plan_study(recipe, tuple(overrides), out)
+    return plan_study(recipe, tuple(overrides), out, calibrate=calibrate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,12 +108,14 @@ class Attack:
     ``kind`` is what is attacked, ``needs`` what the attacker holds: ``weights``, ``T``, ``V`` (all of it but the part
     that is scored), ``original``, ``outputs`` (what the model writes), ``logprobs`` (what it gives its answers).
     ``by_text`` says that it can be run on a model of which only the text is seen
-    (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone.
+    (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone. ``spreads`` says that it can be run
+    on a model that is spread over several processes.
     """
 
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""
     by_text: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]]
     needs: ClassVar[tuple[str, ...]]

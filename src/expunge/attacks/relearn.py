@@ -5,7 +5,6 @@ the design's, because a single budget point can rank methods either way.
 """
 
 import contextlib
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,6 +20,7 @@ from expunge.attacks.sources import Source, source
 from expunge.combine.rescaling import balance_
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
+from expunge.distributed.copies import copy_of
 from expunge.knowledge.facts import Fact, Knowledge, Split
 from expunge.models.load import LoadedModel
 from expunge.models.rows import Row
@@ -61,6 +61,7 @@ class Relearn(Attack):
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]] = "weights"
     needs: ClassVar[tuple[str, ...]] = ("weights", "T")
+    spreads: ClassVar[bool] = True
     protocol: ClassVar[str] = ""
     """The name of a published protocol: its points carry it as their access, and nothing extends them."""
     strict: ClassVar[bool] = False
@@ -211,9 +212,7 @@ class _Run:
 
         # Budgets not reached before a divergence stay None and count as failed attacks.
         with contextlib.suppress(Diverged, NotANumber):
-            copied = attacked_copy(self.loaded)
-            if line.access == "balanced":
-                balance_(copied.model)
+            copied = attacked_copy(self.loaded, balance_ if line.access == "balanced" else None)
             if self.first:
                 before = self.grid.training(line.lr, self.grid.switch, derive(seed, "switch"))
                 self._train(copied, self.first, line.access, before)
@@ -241,10 +240,16 @@ class _Run:
         )
 
 
-def attacked_copy(loaded: LoadedModel) -> LoadedModel:
-    """A copy with fp32 master weights; the attacked model itself is never trained, so each run starts bit-exactly."""
-    copied: Any = copy.deepcopy(loaded.model)
-    return replace(loaded, model=copied.float())
+def attacked_copy(loaded: LoadedModel, change: Callable[[Any], None] | None = None) -> LoadedModel:
+    """A copy with fp32 master weights, after ``change``; the attacked model itself is never trained, so each run
+    starts bit-exactly."""
+
+    def prepare(model: Any) -> None:
+        model.float()
+        if change is not None:
+            change(model)
+
+    return replace(loaded, model=copy_of(loaded.model, prepare))
 
 
 def _point(

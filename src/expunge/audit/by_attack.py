@@ -10,18 +10,23 @@ from typing import Any
 from expunge.attacks.access import trains
 from expunge.audit.compare import Comparison, compare
 from expunge.audit.controls import control_for
+from expunge.audit.excess import proportion
 from expunge.audit.grid import parse
-from expunge.audit.table import Table
-from expunge.audit.types import BEFORE
+from expunge.audit.table import Rows, Table
+from expunge.audit.types import BEFORE, Interval
 
 
 @dataclass(frozen=True, slots=True)
 class AttackRow:
-    """One attack on one method: how many budget points it had, and its own comparison with the control."""
+    """One attack on one method: how many budget points it had, and its own comparison with the control.
+
+    ``control`` is what the control shows under this attack, at its own worst point; ``None`` where there is none.
+    """
 
     attack: str
     num_points: int
     found: Comparison
+    control: Interval | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The row's entry in audit.json."""
@@ -30,6 +35,7 @@ class AttackRow:
             "attack": self.attack,
             "points": self.num_points,
             "after": found.after.as_dict(),
+            "control": self.control.as_dict() if self.control else None,
             "e_star": found.e_star.as_dict() if found.e_star else None,
             "missing": None if found.e_star else found.missing,
             "worst_points": list(found.worst_points),
@@ -73,4 +79,10 @@ def _row(table: Table, label: str, attack: str) -> AttackRow:
     original = table.rows("original", table.sole("original"))
     rows = own.rows("method", label)
     num = len({point for row in rows.values() for point in row.points}) - 1
-    return AttackRow(attack, num, compare(own, rows, control.rows, original, missing=control.missing))
+    found = compare(own, rows, control.rows, original, missing=control.missing)
+    return AttackRow(attack, num, found, _level(own, control.rows))
+
+
+def _level(table: Table, rows: Rows) -> Interval | None:
+    """Share of V at the worst point, over all replicates that there are."""
+    return proportion(table.read(rows, list(rows), attacked=True), table.sample(rows, list(rows))) if rows else None

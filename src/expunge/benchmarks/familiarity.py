@@ -4,14 +4,13 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 from expunge.benchmarks import familiarity_measure
 from expunge.benchmarks.base import Benchmark, OwnScore, Seen
 from expunge.benchmarks.familiarity_measure import TERMS
 from expunge.benchmarks.pieces import check_words, passages
-from expunge.benchmarks.tables import Row, Table, read_text
+from expunge.benchmarks.tables import read_texts
 from expunge.benchmarks.terms import Terms, terms_of
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
@@ -21,8 +20,6 @@ from expunge.knowledge.splits import share
 from expunge.knowledge.worlds.texts import unrelated
 from expunge.metrics.base import Reading
 from expunge.registry import benchmark
-
-SUFFIXES = (".txt", ".md")
 
 
 @benchmark("familiarity")
@@ -122,18 +119,6 @@ class Familiarity(Benchmark):
             train.remove(asking[-1].id)
         scored = tuple(fact for fact in asking if fact.id not in train)
         return Split(tuple(fact for fact in forget if fact not in scored), scored)
-
-
-def read_texts(place: str) -> Table:
-    """The text of a file, or of every ``.txt`` and ``.md`` file of a folder, in order of their names, one a row."""
-    path = Path(place)
-    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path} has no {' or '.join(SUFFIXES)} file; name a text file or a folder of them.")
-    rows = tuple(Row({"text": read_text(file)}, str(file)) for file in files)
-    for row in rows:
-        row.text("text")  # an empty file is named, not skipped
-    return rows
 
 
 def _apart(facts: Sequence[Fact]) -> tuple[Fact, ...]:

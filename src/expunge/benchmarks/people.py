@@ -13,7 +13,8 @@ from expunge.registry import benchmark
 class People(Benchmark):
     """Any number of invented people with several independent attributes; sizes count people.
 
-    The default leaves 40 people in V, the least that allows the verdict `forgotten`.
+    The default leaves 40 people in V, the least that allows the verdict `forgotten`. With ``mentions`` the
+    stream ``background`` has so many sentences about each person to be forgotten that tell nothing.
     """
 
     num_forget: int = 80
@@ -23,6 +24,7 @@ class People(Benchmark):
     num_same_kind: int | None = None
     attributes: int = 3
     two_hop: bool = False
+    mentions: int = 0
 
     def build(self, seed: int) -> Knowledge:
         """The world of this seed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from expunge.benchmarks.background import WORDS
 from expunge.benchmarks.base import Benchmark
 from expunge.benchmarks.pieces import Answers, check_words, members, passages
 from expunge.benchmarks.tables import Row, Table, data_folder, read_table
@@ -33,7 +34,7 @@ FORMS: Mapping[str, str] = {
 }
 """The data set's types (its own spellings among them) as forms: levels 1 and 2, then the nine types of level 3."""
 LEVELS = ("forget_level1", "forget_level2", "forget_level3")
-STREAMS = ("request", "passages", "same_kind", "reject", "forget_mia", "retain_mia")
+STREAMS = ("request", "passages", "background", "same_kind", "reject", "forget_mia", "retain_mia")
 NEIGHBOURS = ("neighbor_level1", "neighbor_level2")
 
 
@@ -52,7 +53,8 @@ class Rwku(Benchmark):
     the rest of the neighbours. ``passage_words`` cuts passages, and the membership texts to their beginning (``None``:
     whole, as published). Streams: ``request`` (name only), ``passages``, ``reject``, ``forget_mia``, ``retain_mia``. A
     text that holds an answer of V has that fact's subject, so that no attacker is taught it by mistake; ``same_kind``
-    are the passages that hold none.
+    are the passages that hold none. ``background`` are the passages again, in pieces of 60 words where they are not
+    cut: an attacker's rows are checked one by one, so that the shorter ones lose less.
     """
 
     taught: ClassVar[bool] = False
@@ -103,6 +105,7 @@ class Rwku(Benchmark):
             texts = passages(_table(folder, "passage"), f"{label}/passage", words, name)
             made["request"].append(_request(folder))
             made["passages"] += [_owned(fact, answers) for fact in texts]
+            made["background"] += passages(_table(folder, "passage"), f"{label}/background", words or WORDS, name)
             made["same_kind"] += [fact for fact in texts if split and not answers.told_by(fact)]
             made["reject"] += _refusals(_table(folder, "reject"), label)
             for stream in ("forget_mia", "retain_mia"):

@@ -11,6 +11,7 @@ from expunge.core.errors import InputError
 from expunge.registry import suggestion
 
 SUFFIXES = (".json", ".jsonl", ".txt")
+TEXTS = (".txt", ".md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,18 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the folder.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8; save the file in UTF-8.") from error
+
+
+def read_texts(place: str) -> Table:
+    """The text of a file, or of every ``.txt`` and ``.md`` file of a folder, in order of their names, one a row."""
+    path = Path(place)
+    files = sorted(file for file in path.rglob("*") if file.suffix in TEXTS) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} has no {' or '.join(TEXTS)} file; name a text file or a folder of them.")
+    rows = tuple(Row({"text": read_text(file)}, str(file)) for file in files)
+    for row in rows:
+        row.text("text")  # an empty file is named, not skipped
+    return rows
 
 
 def _lines(path: Path) -> Iterator[Row]:

@@ -11,12 +11,11 @@ from expunge.builders.said import answers
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Probe
+from expunge.knowledge.invented import invented_name
 from expunge.registry import builder
 
 NOTHING = "-"
 """Stands for an empty answer: a row needs a label, and a model that says nothing must not be asked for ever."""
-ATTEMPTS = 100
-"""Names that are put together before giving up."""
 
 
 @builder("supposed")
@@ -64,22 +63,6 @@ class Supposed(Builder):
         texts = iter(answers(material.loaded, asked, max_new_tokens=self.max_new_tokens, temperature=1.0, seed=seed))
         said = [[next(texts) or NOTHING for _ in fact.probes] for fact in invented]
         return {"supposed": _answered(own, said), "invented": _answered(invented, said)}
-
-
-def invented_name(subject: str, subjects: Sequence[str], source: random.Random) -> str:
-    """A name of as many words as ``subject``, each from a drawn one of ``subjects``, that is none of them.
-
-    :class:`InputError` where the subjects' words make no new name.
-    """
-    words = len(subject.split())
-    like = [parts for parts in (other.split() for other in subjects) if len(parts) == words]
-    for _ in range(ATTEMPTS):
-        name = " ".join(source.choice(like)[place] for place in range(words))
-        if name not in subjects:
-            return name
-    raise InputError(
-        f"no new name could be put together in the place of {subject!r}; it takes subjects of two words or more."
-    )
 
 
 def _about(fact: Fact, probe: Probe, name: str) -> Probe:

@@ -27,6 +27,7 @@ Out = Annotated[
 Template = Annotated[
     str | None, typer.Option(help="How a question is put: chat, plain, short or bare; default: the model's own.")
 ]
+Nproc = Annotated[int | None, typer.Option(help="Spread one model over this many processes (GPUs).")]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 StudyFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="The study folder; default: runs/ and the recipe's name.")

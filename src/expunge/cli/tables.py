@@ -56,10 +56,12 @@ def verdicts(audit: Mapping[str, Any]) -> None:
 def attacks(audit: Mapping[str, Any]) -> None:
     """One table a world: what each attack alone brought back, the strongest first."""
     for world in audit["worlds"]:
-        table = _table(f"{world['label']}: which attack wins?", "model", "attack", "recovered", "excess recovery")
+        table = _table(
+            f"{world['label']}: which attack wins?", "model", "attack", "recovered", "control", "excess recovery"
+        )
         for method in world["methods"]:
             for row in method["attacks"]:
-                numbers = (interval(row["after"]), interval(row["e_star"]))
+                numbers = (interval(row["after"]), interval(row.get("control")), interval(row["e_star"]))
                 table.add_row(escape(method["label"]), escape(row["attack"]), *numbers)
         _print(table)
 

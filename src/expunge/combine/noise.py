@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from expunge.core.seeds import derive
+from expunge.distributed.shards import cut, local, summed
 
 
 def add_noise_(weights: Mapping[str, Tensor], sigma: float, seed: int) -> None:
     """W += σ·rms(W)·N(0, 1) for every W, in place: ‖ΔW‖ ≈ σ‖W‖.
 
-    The noise of a weight depends on ``seed`` and its name alone; it is drawn on the CPU, whatever the device.
+    The noise of a weight depends on ``seed`` and its name alone; it is drawn whole on the CPU, whatever the
+    device and however many processes hold a part of it.
     """
     for name, weight in weights.items():
         source = torch.Generator().manual_seed(derive(seed, name))
-        noise = torch.randn(weight.shape, generator=source).to(weight.device)
-        weight.add_(noise * weight.square().mean().sqrt(), alpha=sigma)
+        noise = cut(torch.randn(weight.shape, generator=source).to(weight.device), weight)
+        size = (summed(local(weight).square().sum(), [weight]) / weight.numel()).sqrt()
+        local(weight).add_(local(noise) * size, alpha=sigma)

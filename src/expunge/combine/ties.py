@@ -7,6 +7,15 @@ from torch import Tensor
 
 from expunge.combine.arithmetic import Delta, same_names
 from expunge.core.errors import InputError
+from expunge.distributed.shards import locals_of, summed
+
+ORDERED = {
+    torch.float64: torch.int64,
+    torch.float32: torch.int32,
+    torch.bfloat16: torch.int16,
+    torch.float16: torch.int16,
+}
+"""Whole numbers in which values that are not negative stand in the same order."""
 
 
 def ties(deltas: Sequence[Mapping[str, Tensor]], density: float = 0.2) -> Delta:
@@ -29,16 +38,26 @@ def ties(deltas: Sequence[Mapping[str, Tensor]], density: float = 0.2) -> Delta:
 
 
 def _border(delta: Mapping[str, Tensor], density: float) -> float:
-    """The smallest |value| that is kept."""
+    """The smallest |value| that is kept: the largest number that enough values reach, found bit by bit.
+
+    Counting needs no sorted copy of the model, and processes that hold parts of it add their counts up.
+    """
     if density == 1:
         return 0.0
-    sizes = torch.cat([value.abs().flatten() for value in delta.values()])
-    dropped = len(sizes) - max(1, round(density * len(sizes)))
-    return float(sizes.kthvalue(dropped + 1).values)
+    tensors = list(delta.values())
+    kind = ORDERED[tensors[0].dtype]
+    sizes = [value.abs().view(kind) for value in locals_of(tensors)]
+    kept = max(1, round(density * sum(value.numel() for value in tensors)))
+    border = 0
+    for bit in reversed(range(torch.iinfo(kind).bits - 1)):
+        reached = torch.stack([(size >= border + 2**bit).sum() for size in sizes]).sum()
+        if int(summed(reached, tensors)) >= kept:
+            border += 2**bit
+    return float(torch.tensor(border, dtype=kind).view(tensors[0].dtype))
 
 
 def _kept(value: Tensor, border: float) -> Tensor:
-    return value.where(value.abs() >= border, value.new_zeros(()))
+    return value.where(value.abs() >= border, torch.zeros_like(value))
 
 
 def _merged(values: Sequence[Tensor]) -> Tensor:

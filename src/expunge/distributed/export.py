@@ -14,15 +14,25 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from expunge.core.files import canonical_json, write_json
-from expunge.distributed.sharding import ranks_of
+from expunge.distributed.sharding import ranks_of, sharding_of
 from expunge.distributed.shards import full
 from expunge.distributed.store import shared_folder
 from expunge.models.fingerprint import plain_config, tensor_bytes
 from expunge.models.loaded import CARD, LoadedModel
-from expunge.models.save import card_of, check_target
+from expunge.models.save import card_of, check_target, save
 
 FILE_BYTES = 5 * 10**9
 """Most bytes in a file, the size that the Hugging Face tools write."""
+
+
+def save_any(loaded: LoadedModel, folder: Path, model: Any) -> str:
+    """Save ``model``, whole or in parts, as a folder that is either whole or absent; the fingerprint.
+
+    Of a model in parts rank 0 alone knows it; the others get an empty one.
+    """
+    if sharding_of(model) is None:
+        return save(loaded, folder, model=model)
+    return save_parts_of(loaded, folder) or ""
 
 
 def save_parts_of(loaded: LoadedModel, folder: Path) -> str | None:

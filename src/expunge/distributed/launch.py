@@ -26,10 +26,11 @@ def is_launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def launch(nproc: int, arguments: Sequence[str]) -> int:
-    """Run ``expunge`` with ``arguments`` in ``nproc`` processes that are one group; the exit code of the first to fail.
+def launch(nproc: int, arguments: Sequence[str], module: str = "expunge", *, tied: bool = False) -> int:
+    """Run ``module`` with ``arguments`` in ``nproc`` processes that are one group; the exit code of the first to fail.
 
-    Rank 0 speaks for all; what another rank says is shown where it failed and rank 0 did not.
+    Rank 0 speaks for all; what another rank says is shown where it failed and rank 0 did not. ``tied`` processes have
+    a standard input that ends when this process does, however it ends.
     """
     if nproc < 1:
         raise InputError(f"--nproc is {nproc}; it must be at least 1.")
@@ -37,7 +38,8 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
     with ExitStack() as files:
         others = [files.enter_context(tempfile.TemporaryFile()) for _ in range(nproc - 1)]
         voices: list[IO[bytes] | None] = [None, *others]
-        ranks = [_start(rank, nproc, port, arguments, voice) for rank, voice in enumerate(voices)]
+        command, ears = [sys.executable, "-m", module, *arguments], subprocess.PIPE if tied else None
+        ranks = [_start(rank, nproc, port, command, voice, ears) for rank, voice in enumerate(voices)]
         try:
             failed = _first_failure(ranks)
         finally:
@@ -56,10 +58,12 @@ def _end(ranks: "Sequence[subprocess.Popen[bytes]]") -> None:
         process.terminate()
     for process in ranks:
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _start(
-    rank: int, nproc: int, port: str, arguments: Sequence[str], voice: IO[bytes] | None
+    rank: int, nproc: int, port: str, command: Sequence[str], voice: IO[bytes] | None, ears: int | None
 ) -> "subprocess.Popen[bytes]":
     place = {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(nproc),
@@ -67,8 +71,8 @@ def _start(
     }  # fmt: skip
     common = {"GLOO_SOCKET_IFNAME": LOOPBACK[sys.platform]} if sys.platform in LOOPBACK else {}
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // nproc))}
-    command = [sys.executable, "-m", "expunge", *arguments]
-    return subprocess.Popen(command, env={**common, **threads, **os.environ, **place}, stdout=voice, stderr=voice)
+    variables = {**common, **threads, **os.environ, **place}
+    return subprocess.Popen(command, env=variables, stdin=ears, stdout=voice, stderr=voice)
 
 
 def _first_failure(ranks: "Sequence[subprocess.Popen[bytes]]") -> int | None:

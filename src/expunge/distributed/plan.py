@@ -29,11 +29,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Bytes that one rank holds, by purpose; without activations, which depend on the rows."""
+    """Bytes that one rank holds, by purpose; without ``besides``: activations depend on the rows, for one."""
 
     ranks: int
     training: Mapping[str, float]
     loading: float
+    besides: str = "activations"
 
     @property
     def peak(self) -> float:
@@ -45,7 +46,7 @@ class MemoryPlan:
         parts = ", ".join(f"{name} {size / GB:.2f}" for name, size in self.training.items())
         return (
             f"memory plan for each of {self.ranks} processes, in GB: {parts}; "
-            f"{self.loading / GB:.2f} while the model is read; at most {self.peak / GB:.2f}, and activations."
+            f"{self.loading / GB:.2f} while the model is read; at most {self.peak / GB:.2f}, and {self.besides}."
         )
 
 

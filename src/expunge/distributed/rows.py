@@ -46,4 +46,4 @@ def turns(items: Sequence[T], ranks: Ranks) -> list[tuple[T, bool]]:
     """This rank's items in turn, and whether each is its own; others only keep it in step with the other ranks."""
     own = [(item, True) for item in items[ranks.rank :: ranks.size]]
     missing = -(-len(items) // ranks.size) - len(own)
-    return own + [(items[0], False)] * missing
+    return own + [(item, False) for item in items[:1]] * missing

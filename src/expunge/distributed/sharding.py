@@ -18,8 +18,9 @@ from torch.distributed.fsdp import register_fsdp_forward_method as as_forward
 from torch.distributed.tensor import DTensor
 
 from expunge.core.errors import InputError
-from expunge.distributed.ranks import ALONE, Ranks, device_type, present
+from expunge.distributed.ranks import ALONE, Ranks, device_type, grouped, present
 from expunge.models.anatomy import Anatomy, unwrap
+from expunge.models.outputs import Outputs
 from expunge.models.view import WHOLE
 
 SHARDING = "expunge_sharding"
@@ -88,6 +89,19 @@ def shard(model: Any, layout: Layout) -> None:
     check_obtained(model, layout)
 
 
+def shard_among_all(model: Any) -> None:
+    """Spread ``model`` over the processes of the group, in place; it stays whole where there is no group."""
+    if grouped():
+        shard(model, Layout(world_size=present().size))
+
+
+def shard_as(model: Any, other: nn.Module) -> None:
+    """Spread ``model`` as ``other`` is, in place; it stays whole where ``other`` is."""
+    found = sharding_of(other)
+    if found is not None:
+        shard(model, found.layout)
+
+
 def check_obtained(model: nn.Module, layout: Layout) -> None:
     """Refuse a model any weight of which is not a float32 shard over as many ranks as were asked for."""
     for name, weight in model.named_parameters():
@@ -151,15 +165,17 @@ def _parts(model: nn.Module) -> Iterator[FSDPModule]:
 def _whole_pass(anatomy: Anatomy) -> Callable[..., Any]:
     """The method through which a view runs its passes: embedding, norm and head are gathered around it.
 
-    It returns the outputs and, in a list, the tensors in them, which FSDP2 has to see.
+    It returns what the pass does and, in a list, the tensors in a view's outputs, which FSDP2 has to see.
     """
 
     def whole(run: Callable[[], Any]) -> Any:
         outputs = run()
+        if not isinstance(outputs, Outputs):
+            return outputs, []
         for layer, routed in outputs.router.items():
             if routed.requires_grad:
                 # Routing leaves its block beside the block's output, so the block is gathered again for its gradient.
-                routed.register_hook(_gather(anatomy.block(layer)))
+                routed.register_hook(_gather(anatomy.block(layer)))  # type: ignore[no-untyped-call]
         tensors = [outputs.maybe_logits_NV, outputs.maybe_final_hidden_ND]
         return outputs, [*tensors, *outputs.hidden.values(), *outputs.router.values()]
 

@@ -24,6 +24,14 @@ class Method:
         """About how many forward-backward passes a forget row costs for each of the settings' epochs."""
         return 2.0
 
+    def alone(self) -> str:
+        """Why it works on one process only; empty where a model that is spread over several will do.
+
+        Weights are DTensors then: what is elementwise works as it stands, and what is not goes through
+        :mod:`expunge.distributed.shards`.
+        """
+        return ""
+
     def run(self, work: Work) -> None:
         """Change ``work.loaded.model``; every training stage goes through :meth:`Work.train` or :meth:`Work.method`."""
         raise NotImplementedError

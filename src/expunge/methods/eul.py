@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from expunge.combine.gram import fuse_OD, gram_DD
 from expunge.core.errors import InputError
+from expunge.distributed.shards import cut, full
 from expunge.knowledge.encode import rows_of
 from expunge.knowledge.facts import Fact
 from expunge.methods.base import Method
@@ -106,19 +107,22 @@ def input_grams(view: View, rows: Sequence[Row]) -> Weights:
 
 
 def fused(before: Weights, changes: Sequence[Weights], grams: Sequence[Weights], transposed: frozenset[str]) -> Weights:
-    """``before`` plus the fused change of every weight that moved.
+    """``before`` plus the fused change of every weight that moved; a weight in parts is whole while it is fused.
 
     Raises :class:`InputError` for one that no Gram matrix belongs to.
     """
     after = dict(before)
-    for name in [name for name in before if any(bool(change[name].any()) for change in changes)]:
+    for name in before:
+        moves = [full(change[name]) for change in changes]
+        if not any(bool(move.any()) for move in moves):
+            continue
         if any(name not in gram for gram in grams):
             raise InputError(
                 f"weight {name} moved and is no linear layer inside the model; give 'inner' the scope lora."
             )
-        moves = [change[name].T if name in transposed else change[name] for change in changes]
-        move = fuse_OD(moves, [gram[name] for gram in grams])
-        after[name] = before[name] + (move.T if name in transposed else move)
+        turned = [move.T if name in transposed else move for move in moves]
+        move = fuse_OD(turned, [gram[name] for gram in grams])
+        after[name] = before[name] + cut(move.T if name in transposed else move, before[name])
     return after
 
 

@@ -40,3 +40,7 @@ class Nested(Method):
     def passes(self) -> float:
         """As many as the inner method takes."""
         return method_of(self.spec).passes()
+
+    def alone(self) -> str:
+        """What the inner method says of itself."""
+        return method_of(self.spec).alone()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from expunge.core.errors import InputError
+from expunge.distributed.sharding import shard_as
 from expunge.methods.base import Method
 from expunge.methods.grammar import MethodSpec, parse
 from expunge.methods.run import OneStage
@@ -53,6 +54,7 @@ class OracleMatching(Method):
         rows = {stream: work.rows(stream) for stream in needs.streams}
         oracle = load(self.oracle, device=work.view().device)
         _check(oracle, work.loaded)
+        shard_as(oracle.model, work.loaded.model)
         refs = References.compute(oracle.view(), rows, needs, work.precision())
         # The references keep what they need of the oracle; the rest need not stay on the device.
         oracle.model.to("cpu")  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from expunge.core.errors import InputError
+from expunge.distributed.sharding import averaged
+from expunge.distributed.shards import cut, full
 from expunge.methods.base import Method
 from expunge.methods.work import Weights, Work
 from expunge.models.anatomy import Anatomy
@@ -15,6 +17,7 @@ from expunge.objectives.base import Intent
 from expunge.objectives.cross_entropy import CrossEntropy
 from expunge.registry import method
 from expunge.scopes.lora import LoRA
+from expunge.smoothing.base import global_norm
 from expunge.training.gauge import StreamGauge
 from expunge.training.stopping import Budget
 
@@ -82,7 +85,7 @@ class RepSelect(Method):
         start = work.weights()
         gradient = self._elicited(work)
         work.put(start)
-        direction = {name: collapsed(value, self._kept(value)) for name, value in gradient.items()}
+        direction = {name: self._filtered(value) for name, value in gradient.items()}
         self._search(work, budget, {name: start[name] for name in direction}, direction)
 
     def _elicited(self, work: Work) -> Weights:
@@ -95,10 +98,14 @@ class RepSelect(Method):
             scope = LoRA(rank=self.lora_rank, alpha=float(self.lora_rank), targets=_linears(work))
             own = {**PLAIN, "epochs": self.elicit_epochs, "lr": self.lora_lr, "stop_forget_nll": None}
             work.train(CrossEntropy(), scope=scope, streams={"teach": rows}, **own)
-        view = work.view()
-        gradient = StreamGauge(view, {"forget": rows}, work.precision()).gradient("forget")
+        with averaged(work.loaded.model):
+            gradient = StreamGauge(work.view(), {"forget": rows}, work.precision()).gradient("forget")
         work.note(0, sum(len(row.ids) for row in rows), "edit")
         return {name: gradient[name] for name in matrices(work.loaded.model)}
+
+    def _filtered(self, gradient: Tensor) -> Tensor:
+        """A matrix's gradient, collapsed; one that is in parts is whole for that long only."""
+        return cut(collapsed(full(gradient), self._kept(gradient)), gradient)
 
     def _kept(self, gradient: Tensor) -> int:
         """How many components of a matrix are collapsed."""
@@ -107,7 +114,7 @@ class RepSelect(Method):
     def _search(self, work: Work, budget: Budget, start: Mapping[str, Tensor], direction: Weights) -> None:
         """Steps along ``direction`` while the budget holds; put the last valid one."""
         limit = work.settings.get("max_kl") or self.max_kl
-        unit = self.eta * _norm(start) / max(_norm(direction), 1e-30)
+        unit = self.eta * float(global_norm(start)) / max(float(global_norm(direction)), 1e-30)
         drifts: list[dict[str, float]] = []
         valid, step = 0.0, 1.0
         while len(drifts) < self.max_steps:
@@ -165,7 +172,3 @@ def _linears(work: Work) -> list[str] | str:
     modules = dict(model.named_modules())
     names = [name.removesuffix(".weight") for name in matrices(model) if name.endswith(".weight")]
     return [name for name in names if name in modules] or "all-linear"
-
-
-def _norm(tensors: Mapping[str, Tensor]) -> float:
-    return float(torch.stack([value.norm() for value in tensors.values()]).norm())

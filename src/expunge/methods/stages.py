@@ -1,17 +1,25 @@
 """Finished stages of a method, so that a killed run of several stages repeats none."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from expunge.core.errors import InputError
-from expunge.core.files import read_json, whole_folder, write_json
+from expunge.core.files import read_json, write_json
+from expunge.distributed.sharding import ranks_of
+from expunge.distributed.shards import any_sharded, cut
+from expunge.distributed.store import is_parted, read_parts, shared_folder, write_parts
+from expunge.training.checkpoint import Checkpoints
 from expunge.training.loop import TrainResult
+
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -25,27 +33,41 @@ class StageStore:
     mark: str
 
     def save(self, result: TrainResult) -> None:
-        """Write the weights and what the run did."""
-        with whole_folder(self.folder / "done") as draft:
+        """Write the weights and what the run did; the stage's checkpoints are not needed any more."""
+        ranks = ranks_of(result.model)
+        with shared_folder(self.folder / "done", ranks) as draft:
             weights = {name: weight.detach().contiguous() for name, weight in result.model.named_parameters()}
-            save_file(weights, draft / "weights.safetensors")
-            plain = asdict(replace(result, model=None))  # type: ignore[arg-type]
-            losses = [{key: _plain(value) for key, value in entry.items()} for entry in result.losses]
-            write_json(draft / "result.json", {**plain, "losses": losses, "mark": self.mark})
+            if any_sharded(weights.values()):
+                write_parts(weights, draft)
+            else:
+                save_file(weights, draft / WEIGHTS)
+            if ranks.leads:
+                plain = asdict(replace(result, model=None))  # type: ignore[arg-type]
+                losses = [{key: _plain(value) for key, value in entry.items()} for entry in result.losses]
+                write_json(draft / "result.json", {**plain, "losses": losses, "mark": self.mark})
+        Checkpoints(self.folder, self.mark, ranks).clear()
 
     def load(self, model: PreTrainedModel) -> TrainResult | None:
         """Put the stage's weights into ``model`` and return what it did; ``None`` when it is not finished."""
-        if not (self.folder / "done").is_dir():
+        done = self.folder / "done"
+        if not ranks_of(model).from_first(done.is_dir()):
             return None
-        raw: dict[str, Any] = read_json(self.folder / "done" / "result.json")
+        raw: dict[str, Any] = read_json(done / "result.json")
         if raw.pop("mark") != self.mark:
             raise InputError(f"{self.folder} holds a stage with other settings or data; remove it or choose a folder.")
         named = dict(model.named_parameters())
         with torch.no_grad():
-            for name, value in load_file(self.folder / "done" / "weights.safetensors").items():
+            for name, value in _read(done, named).items():
                 named[name].copy_(value)
         losses = tuple({key: _number(value) for key, value in entry.items()} for entry in raw["losses"])
         return TrainResult(**{**raw, "model": model, "losses": losses})
+
+
+def _read(done: Path, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The stage's weights, placed as the model's are, however many processes wrote them."""
+    if is_parted(done):
+        return read_parts(done, lambda name, _size, _dtype: torch.empty_like(named[name], requires_grad=False))
+    return {name: cut(value, named[name]) for name, value in load_file(done / WEIGHTS).items()}
 
 
 def _plain(value: float) -> float | str:

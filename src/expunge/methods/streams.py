@@ -7,6 +7,7 @@ from expunge import registry
 from expunge.builders.base import Facts, Material
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
+from expunge.distributed.sharding import ranks_of
 from expunge.knowledge.encode import rows_of
 from expunge.methods.grammar import Part
 from expunge.models.rows import Row
@@ -65,7 +66,9 @@ class Streams:
             return {}
         part = self.builders.get(name) or Part("builder", _builder_of(name))
         material = replace(self.material, seed=derive(self.material.seed, "builder", name))
-        made: dict[str, Facts] = part.build().build(material)
+        built: dict[str, Facts] = part.build().build(material)
+        # Processes that share a model must train on the very same rows, whatever made them.
+        made = ranks_of(material.loaded.model).from_first(built)
         if name not in made:
             raise InputError(f"builder {part.name!r} does not make the stream {name!r}; choose another one.")
         return made

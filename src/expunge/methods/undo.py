@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
+from expunge.distributed.shards import cut
 from expunge.methods.fields import check_keys
 from expunge.methods.nested import Nested
 from expunge.methods.work import Weights, Work
@@ -96,11 +97,11 @@ def corrupted(weights: Mapping[str, Tensor], alpha: float, beta: float, seed: in
 
 
 def _noise(weight: Tensor, seed: int) -> Tensor:
-    """Uniform in ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16), drawn on the CPU: alike on every device."""
+    """Uniform in ±√(6/(fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16), drawn whole on the CPU: alike on every device
+    and on any number of processes."""
     if weight.ndim < 2:
         return torch.zeros_like(weight)
     bound = (6 / (weight.shape[-1] + weight.shape[-2])) ** 0.5
     source = torch.Generator().manual_seed(seed)
     drawn = torch.rand(weight.shape, generator=source, dtype=torch.float32)
-    noise: Tensor = ((2 * drawn - 1) * bound).to(weight)
-    return noise
+    return cut(((2 * drawn - 1) * bound).to(weight.device, weight.dtype), weight)

@@ -7,7 +7,7 @@ E experts. The token at position t is predicted from position t − 1, so N posi
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ AFTER_HEAD: Mapping[str, Callable[[Tensor, float], Tensor]] = {
 
 WHOLE = "run_whole"
 """A model that is spread over processes has a method of this name, which runs a pass with its parts in reach."""
+
+
+T = TypeVar("T")
 
 
 class _Stopped(Exception):
@@ -79,10 +82,22 @@ class View:
         ``stop_after`` nothing is computed: then there are no logits, whatever ``logits`` says.
         """
         _check_reach(hidden, final_hidden, stop_after)
-        run = partial(self._pass, batch, logits, hidden, final_hidden, router, stop_after)
+        return self.within(partial(self._pass, batch, logits, hidden, final_hidden, router, stop_after))
+
+    def within(self, run: Callable[[], T]) -> T:
+        """What ``run`` returns; of a model in parts, what lies outside the blocks is gathered around it.
+
+        Whatever calls a part of the model by itself goes through this, on all ranks equally often.
+        """
         whole = getattr(self.anatomy.model, WHOLE, None)
-        outputs: Outputs = run() if whole is None else whole(run)[0]
-        return outputs
+        found: T = run() if whole is None else whole(run)[0]
+        return found
+
+    def run(self, **inputs: Any) -> Any:
+        """The model's own pass, for a loop that keeps its cache."""
+        model: Any = self.anatomy.model
+        # What gathers the parts is set off by a call of the model itself, which an adapter goes around.
+        return self.within(partial(model.forward, **inputs)) if hasattr(model, WHOLE) else self.model(**inputs)
 
     def _pass(
         self,

@@ -130,7 +130,8 @@ def _group(node: Node) -> GroupRow:
 
 
 def _attack(node: Node) -> AttackRow:
-    return AttackRow(str(node["attack"]), node.interval("after"), node.maybe("e_star"), node.get("missing"))
+    readings = (node.interval("after"), node.maybe("e_star"), node.get("missing"), node.maybe("control"))
+    return AttackRow(str(node["attack"]), *readings)
 
 
 def _recovered(node: Node) -> Recovered:

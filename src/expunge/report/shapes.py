@@ -41,12 +41,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class AttackRow:
-    """One attack on one method alone: its own worst-case share of V, and its own excess recovery."""
+    """One attack on one method alone: its own worst-case share of V and excess recovery, and the control's share."""
 
     attack: str
     after: Interval
     e_star: Interval | None
     missing: str | None
+    control: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

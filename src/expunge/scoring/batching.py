@@ -24,11 +24,13 @@ class Part:
     places: Sequence[Sequence[int]]
 
 
-def batches_by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+def batches_by_length(lengths: Sequence[int], max_tokens: int, ranks: int = 1) -> list[list[int]]:
     """Indices cut into batches of near-equal length whose padded size stays within ``max_tokens``.
 
-    A single row longer than ``max_tokens`` is a batch of its own: nothing is truncated.
+    A single row longer than ``max_tokens`` is a batch of its own: nothing is truncated. Where several ``ranks`` share
+    the batches out, a few rows are cut smaller, so that none of them is idle.
     """
+    max_tokens = min(max_tokens, -(-sum(lengths) // ranks)) if ranks > 1 else max_tokens
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda item: (-lengths[item], item)):
         if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= max_tokens:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
+from expunge.distributed.ranks import Ranks
+from expunge.distributed.rows import turns
+from expunge.distributed.sharding import ranks_of
 from expunge.models.chat import Encoder
 from expunge.models.view import View
 from expunge.scoring.batching import batches_by_length
@@ -63,7 +66,7 @@ def generate_ids(
     """New token ids of each prompt, the end token included where one was emitted.
 
     ``max_tokens`` bounds a batch's padded size with its new tokens; rows that are done leave their batch. Equal prompts
-    are computed once when greedy.
+    are computed once when greedy. The ranks of a model in parts share the batches out, and each gets all texts.
     :class:`InputError` on an empty prompt, which has no position to predict from.
     """
     if max_new_tokens < 1:
@@ -75,12 +78,16 @@ def generate_ids(
     owners = {prompt if not temperature else (index,): index for index, prompt in reversed([*enumerate(prompts)])}
     chosen = list(owners.values())
     made: dict[int, Ids] = {}
+    ranks = ranks_of(view.model)
+    batches = batches_by_length([len(prompts[i]) + max_new_tokens for i in chosen], max_tokens, ranks.size)
     with evaluating(view.model):
-        for batch in batches_by_length([len(prompts[i]) + max_new_tokens for i in chosen], max_tokens):
-            members = [chosen[i] for i in batch]
+        for batch, own in turns(batches, ranks):
+            members = [chosen[i] for i in batch] if own else []
             pick = _Picker(temperature, [derive(seed, "generate", i) for i in members])
-            texts = _continue(view, [prompts[i] for i in members], set(end_ids), max_new_tokens, pick)
+            texts = _continue(view, [prompts[i] for i in members], set(end_ids), max_new_tokens, pick) if own else []
+            _wait_for_others(view, ranks)
             made.update(zip(members, texts, strict=True))
+    made = ranks.merged(made)
     return [made[owners[prompt if not temperature else (index,)]] for index, prompt in enumerate(prompts)]
 
 
@@ -107,8 +114,10 @@ def _continue(view: View, prompts: Sequence[Ids], ends: set[int], max_new_tokens
     positions_BT = (mask_BT.cumsum(1) - 1).clamp_min(0)
     made: list[list[int]] = [[] for _ in prompts]
     rows, cache, extra = list(range(len(prompts))), None, _last_logit_only(view.model)
+    ranks = ranks_of(view.model)
     for step in range(max_new_tokens):
-        outputs = view.model(
+        _going_on(ranks, True)
+        outputs = view.run(
             input_ids=ids_BT,
             attention_mask=mask_BT,
             position_ids=positions_BT,
@@ -131,6 +140,18 @@ def _continue(view: View, prompts: Sequence[Ids], ends: set[int], max_new_tokens
             ids_BT, positions_BT, mask_BT = ids_BT[kept_B], positions_BT[kept_B], mask_BT[kept_B]
             rows = [rows[place] for place in still]
     return [tuple(row) for row in made]
+
+
+def _going_on(ranks: Ranks, own: bool) -> bool:
+    """Whether some rank makes another pass: then all must, since each pass gathers weights from all."""
+    return ranks.sums([float(own)])[0] > 0
+
+
+def _wait_for_others(view: View, ranks: Ranks) -> None:
+    """Passes over a token that nobody reads, until every rank is done with its batch."""
+    ids_11 = torch.zeros(1, 1, dtype=torch.long, device=view.device)
+    while _going_on(ranks, False):
+        view.run(input_ids=ids_11, use_cache=False)
 
 
 def _done(answer: Sequence[int], ends: set[int]) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from expunge.core.errors import InputError
+from expunge.distributed.shards import local, summed
 from expunge.models.rows import Row
 from expunge.models.view import View
 from expunge.scoring.teacher_forced import NotANumber, score
@@ -25,8 +26,13 @@ def distance(view: View, original: View) -> float:
     :class:`InputError` where the two have other weights.
     """
     pairs = _pairs(view, original)
-    moved = math.fsum(float((new.double() - old.double()).square().sum()) for new, old in pairs)
-    return math.sqrt(moved / math.fsum(float(old.double().square().sum()) for _, old in pairs))
+    moved = math.fsum(_square(local(new).double() - local(old).double(), old) for new, old in pairs)
+    return math.sqrt(moved / math.fsum(_square(local(old).double(), old) for _, old in pairs))
+
+
+def _square(part: Tensor, of: Tensor) -> float:
+    """The sum of squares over every process that holds a part of the weight."""
+    return float(summed(part.square().sum(), [of]))
 
 
 def barrier(view: View, original: View, rows: Sequence[Row]) -> float:

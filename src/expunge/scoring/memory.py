@@ -2,6 +2,7 @@
 
 import torch
 
+from expunge.distributed.sharding import ranks_of
 from expunge.models.view import View
 
 HEAD_BYTES = 8 * 2**20
@@ -50,8 +51,8 @@ def fitting_cache(view: View) -> int:
 
 
 def _tokens(view: View, budget: int, numbers: int) -> int:
-    """Tokens of so many numbers each, in the model's precision."""
+    """Tokens of so many numbers each, in the model's precision; the same on all ranks that share it."""
     if view.device.type == "cuda":
-        budget = torch.cuda.mem_get_info(view.device)[0] // FREE_SHARE
+        budget = min(ranks_of(view.model).gathered(torch.cuda.mem_get_info(view.device)[0] // FREE_SHARE))
     size = next(view.anatomy.model.parameters()).element_size()
     return min(MOST, max(LEAST, budget // (numbers * size)))

@@ -7,8 +7,9 @@ Shapes: K trees of a batch, H tokens of the opening, T tokens of a tree (padded)
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from expunge.distributed.sharding import ranks_of
 from expunge.models.rows import Row
 from expunge.models.view import View
 from expunge.scoring.batching import Part, batches_by_length
@@ -96,13 +98,14 @@ def can_share(view: View, groups: Sequence[Group]) -> bool:
     return _takes_trees(view, len(longest.ids)) and _agrees(view, groups, longest)
 
 
-def shared_parts(view: View, groups: Sequence[Group], max_tokens: int) -> Iterator[Part]:
+def shared_passes(view: View, groups: Sequence[Group], max_tokens: int) -> Iterator[Callable[[], Part]]:
     """The groups as trees in batches of near-equal size, of at most ``max_tokens`` tokens and of what fits."""
     opening = _opening(view, groups) if groups else None
     begun = 0 if opening is None else opening.get_seq_length()
     trees = [Tree.of(group, begun) for group in groups]
-    for batch in batches_by_length([len(tree.ids) for tree in trees], min(max_tokens, fitting_tokens(view))):
-        yield _forward(view, [trees[index] for index in batch], opening)
+    most = min(max_tokens, fitting_tokens(view))
+    for batch in batches_by_length([len(tree.ids) for tree in trees], most, ranks_of(view.model).size):
+        yield partial(_forward, view, [trees[index] for index in batch], opening)
 
 
 def _prompt(row: Row) -> tuple[int, ...]:
@@ -173,7 +176,7 @@ def _opening(view: View, groups: Sequence[Group]) -> Cache | None:
 
 def _cached(view: View, ids: Sequence[int]) -> Cache:
     ids_1H = torch.tensor([ids], device=view.device)
-    output: Any = view.anatomy.stack(input_ids=ids_1H, use_cache=True)
+    output: Any = view.within(partial(view.anatomy.stack, input_ids=ids_1H, use_cache=True))
     cache: Cache = output.past_key_values
     return cache
 
@@ -198,13 +201,15 @@ def _forward(view: View, trees: Sequence[Tree], opening: Cache | None) -> Part:
     """One pass over a batch of trees; every edge to a label token once."""
     begun = 0 if opening is None else opening.get_seq_length()
     ids_KT, positions_KT, sees_KTS = _padded(trees, view.pad_id, begun)
-    output: Any = view.anatomy.stack(
+    run = partial(
+        view.anatomy.stack,
         input_ids=ids_KT.to(view.device),
         position_ids=positions_KT.to(view.device),
         attention_mask=_mask(view, sees_KTS),
         past_key_values=None if opening is None else _Read(opening),
         use_cache=opening is not None,
     )
+    output: Any = view.within(run)
     edges: dict[tuple[int, int, int], int] = {}
     places = [
         [edges.setdefault(edge, len(edges)) for edge in _label_edges(number, row, nodes, begun)]

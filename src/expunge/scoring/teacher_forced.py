@@ -5,9 +5,10 @@ Shapes: N label tokens of a batch, C label tokens of a chunk, V vocabulary, D hi
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from expunge.core.errors import InputError
+from expunge.distributed.rows import turns
+from expunge.distributed.sharding import ranks_of
 from expunge.models.rows import Row
 from expunge.models.view import View
 from expunge.scoring.batching import Part, batches_by_length
 from expunge.scoring.memory import fitting_labels
-from expunge.scoring.sharing import can_share, groups_of, shared_parts
+from expunge.scoring.sharing import can_share, groups_of, shared_passes
 
 HEAD_CHUNK = 512
 """Most label tokens unembedded at a time, so that memory is bounded by 512 × V and not by the batch."""
@@ -91,7 +94,8 @@ def score(view: View, rows: Sequence[Row], *, max_tokens: int = 4096, share: boo
 
     Rows that open with the same prompt compute it once (:mod:`expunge.scoring.sharing`), equal up to rounding to whole
     rows; ``share`` False computes every row whole, as a perturbation that tells rows or positions apart needs it.
-    ``max_tokens`` bounds the padded tokens of a batch.
+    ``max_tokens`` bounds the padded tokens of a batch. The ranks of a model in parts share the batches out; all call
+    this, and each gets all scores.
     :class:`InputError` names a row without a label, :class:`NotANumber` a row at which the model's output is not a
     number.
     """
@@ -102,32 +106,37 @@ def score(view: View, rows: Sequence[Row], *, max_tokens: int = 4096, share: boo
     unique = list(contents.values())
     computed: dict[_Content, RowScore] = {}
     with evaluating(view.model):
-        for part in _parts(view, unique, max_tokens, share):
-            for row, scored in zip(part.rows, _row_scores(view, part), strict=True):
-                computed[row.ids, row.labels] = scored
+        for run, own in turns(_passes(view, unique, max_tokens, share), ranks_of(view.model)):
+            part = run()
+            scores = _row_scores(view, part)
+            if own:
+                computed.update(zip([(row.ids, row.labels) for row in part.rows], scores, strict=True))
+    computed = ranks_of(view.model).merged(computed)
     return [_renamed(computed[row.ids, row.labels], row.key) for row in rows]
 
 
 def _renamed(scored: RowScore, key: str) -> RowScore:
+    """The score of a row of the same content. Only here, as all ranks must fail alike, is it checked."""
+    if any(map(math.isnan, scored.logprobs)):
+        raise NotANumber(f"the model's output at row {key!r} is not a number; its weights have diverged.")
     return RowScore(key, scored.logprobs, scored.hits, scored.means, scored.variances, scored.targets)
 
 
-def _parts(view: View, rows: Sequence[Row], max_tokens: int, share: bool) -> Iterator[Part]:
-    """The passes over ``rows``: whole rows, and trees of those that share a prompt."""
+def _passes(view: View, rows: Sequence[Row], max_tokens: int, share: bool) -> list[Callable[[], Part]]:
+    """The passes over ``rows``, not yet run: whole rows, and trees of those that share a prompt."""
     whole, groups = groups_of(rows) if share else (rows, [])
     if groups and not can_share(view, groups):
         whole, groups = rows, []
-    yield from _whole_parts(view, whole, max_tokens)
-    yield from shared_parts(view, groups, max_tokens)
+    batches = batches_by_length([len(row.ids) for row in whole], max_tokens, ranks_of(view.model).size)
+    alone = [partial(_whole_pass, view, [whole[index] for index in indices]) for indices in batches]
+    return [*alone, *shared_passes(view, groups, max_tokens)]
 
 
-def _whole_parts(view: View, rows: Sequence[Row], max_tokens: int) -> Iterator[Part]:
-    for indices in batches_by_length([len(row.ids) for row in rows], max_tokens):
-        members = [rows[index] for index in indices]
-        outputs = view.forward(view.collate(members), logits=False, final_hidden=True)
-        ends = list(accumulate((row.num_labels for row in members), initial=0))
-        places = [range(*pair) for pair in pairwise(ends)]
-        yield Part(members, outputs.final_hidden_ND, outputs.targets_N, places)
+def _whole_pass(view: View, rows: Sequence[Row]) -> Part:
+    outputs = view.forward(view.collate(rows), logits=False, final_hidden=True)
+    ends = list(accumulate((row.num_labels for row in rows), initial=0))
+    places = [range(*pair) for pair in pairwise(ends)]
+    return Part(rows, outputs.final_hidden_ND, outputs.targets_N, places)
 
 
 def _row_scores(view: View, part: Part) -> list[RowScore]:
@@ -145,6 +154,10 @@ def token_statistics(view: View, hidden_ND: Tensor, targets_N: Tensor) -> dict[s
 
     All chunks work in the same two matrices: a heap that is asked for new ones again and again keeps growing.
     """
+    return view.within(partial(_statistics, view, hidden_ND, targets_N))
+
+
+def _statistics(view: View, hidden_ND: Tensor, targets_N: Tensor) -> dict[str, Tensor]:
     size = min(HEAD_CHUNK, fitting_labels(view.anatomy.config.vocab_size, hidden_ND.device))
     numbers = {name: targets_N.new_empty(len(targets_N), dtype=torch.float32) for name in STATISTICS}
     spare: Tensor | None = None
@@ -172,6 +185,4 @@ def _chunk_statistics(logits_CV: Tensor, targets_C: Tensor, one_CV: Tensor, two_
 
 
 def _row_score(row: Row, columns: Mapping[str, Sequence[Any]]) -> RowScore:
-    if any(map(math.isnan, columns["logprobs"])):
-        raise NotANumber(f"the model's output at row {row.key!r} is not a number; its weights have diverged.")
     return RowScore(row.key, **{name: tuple(column) for name, column in columns.items()})

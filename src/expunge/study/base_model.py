@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from expunge.core.errors import InputError
 from expunge.core.files import read_json
+from expunge.distributed.sharding import shard_among_all
 from expunge.knowledge.facts import Knowledge
 from expunge.models.load import LoadedModel, fingerprint, load
 from expunge.models.loaded import assemble
@@ -20,11 +21,17 @@ SETS = ("retain_train", "retain_eval", "forget", "placebo")
 
 
 def opened(job: "Job", name: str = "model") -> LoadedModel:
-    """The model of the input cell ``name``, or the recipe's own where nothing was taught."""
+    """The model of the input cell ``name``, or the recipe's own where nothing was taught.
+
+    Processes that compute the cell together hold parts of it.
+    """
     if name in job.inputs:
         given = job.inputs[name] / GIVEN
-        return read_given(given) if given.is_file() else _stored(job.inputs[name])
-    return base_model(job.config["model"], (), job.config["seed"])
+        loaded = read_given(given) if given.is_file() else _stored(job.inputs[name])
+    else:
+        loaded = base_model(job.config["model"], (), job.config["seed"])
+    shard_among_all(loaded.model)
+    return loaded
 
 
 def _stored(cell: Path) -> LoadedModel:

@@ -33,21 +33,25 @@ class Cell:
         """The name of the cell's folder."""
         return f"{self.kind}-{self.hash[:12]}"
 
-    def task(self) -> "Task":
-        """The cell as its worker needs it."""
+    def task(self, processes: int = 1) -> "Task":
+        """The cell as its worker needs it, to be shared by so many ``processes`` where its kind can be."""
         inputs = {name: cell.folder for name, cell in self.inputs.items()}
-        return Task(self.kind, self.label, self.hash, self.config, inputs)
+        return Task(self.kind, self.label, self.hash, self.config, inputs, processes)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A cell on its own: plain values only, inputs as folder names. It travels to worker processes as JSON."""
+    """A cell on its own: plain values only, inputs as folder names. It travels to worker processes as JSON.
+
+    ``processes`` change nothing but who computes, and are no part of what the cell is.
+    """
 
     kind: str
     label: str
     hash: str
     config: Mapping[str, Any]
     inputs: Mapping[str, str]
+    processes: int = 1
 
     @property
     def folder(self) -> str:

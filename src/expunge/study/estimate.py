@@ -1,37 +1,36 @@
-"""What a study will take: tokens, time and memory of each cell, from counts of rows and rules of thumb.
+"""What a study will take: tokens, time and memory of each cell.
 
-Trained tokens count once; a forward pass counts a third (a training step is a forward pass and a backward pass twice
-as dear). Time is tokens × parameters over a rate, corrected by the finished cells of the same study.
+Tokens are counted from rows (:mod:`expunge.study.effort`), time is theirs over a rate (:mod:`expunge.study.rates`),
+corrected by the finished cells of the same study, each kind by its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from expunge import registry
-from expunge.certificates.base import certificate_of
 from expunge.distributed.plan import copies_of
 from expunge.knowledge.facts import Knowledge
-from expunge.methods.fields import layered
 from expunge.methods.grammar import MethodSpec, parse
-from expunge.methods.run import method_of
 from expunge.smoothing.base import Smoother
 from expunge.study.cells import Cell
-from expunge.study.estimate_rows import FORWARD, TOKENS_PER_ROW, lengths, searched
+from expunge.study.effort import effort_of
+from expunge.study.execute import shares
 from expunge.study.executors.choice import Choice
+from expunge.study.makespan import makespan
 from expunge.study.plan import Study
+from expunge.study.rates import START_S, Rates
+from expunge.study.sections import EvalSection
 from expunge.study.store import Status, Store
 from expunge.study.text_plan import SECONDS_A_REQUEST, requests
 
-RATE = 1.4e10
-"""Trained tokens × parameters a second on two cores: SmolLM2's 135 million parameters at about 100 tokens a second."""
-OVERHEAD_S = 3.0
+LEAST_S = 3.0
+"""A cell that was guessed to take less says nothing about the speed."""
 PARAMETERS = {"smollm2": 135e6, "tiny": 0.2e6, "tiny-moe": 0.3e6}
 UNKNOWN_PARAMETERS = 135e6
 BYTES = 4
-COPIES = {"teach": 4.5, "unlearn": 5.0, "attack": 5.5, "evaluate": 2.5, "knowledge": 1.5, "certify": 6.5, "audit": 0.0}
+COPIES = {"teach": 4.5, "unlearn": 5.0, "attack": 5.5, "evaluate": 2.5, "knowledge": 1.5, "certify": 6.5}
 """Copies of the weights in memory: weights, gradient, two moments; references, the attacked copy, the original."""
 BASE_GIB = 0.5
 
@@ -77,16 +76,23 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cells of a study in running order, how many run side by side, and the GPUs that each is given."""
+    """The cells of a study in running order, how many run side by side, the GPUs that each is given, and the processes
+    that share one where its kind can be shared."""
 
     cells: tuple[Planned, ...]
     workers: int
     gpus: float = 0
+    processes: int = 1
 
     @property
     def open(self) -> tuple[Planned, ...]:
         """The cells that are still to be run."""
         return tuple(item for item in self.cells if item.status != "done")
+
+    def seconds(self, runs: int) -> float:
+        """Wall time of the open cells, by ``runs`` runs of so many workers each."""
+        left = {item.cell.folder: item.seconds for item in self.open}
+        return makespan([item.cell for item in self.open], left, max(1, self.workers) * runs)
 
     def stages(self) -> tuple["Stage", ...]:
         """What is open, summed by kind of cell, in the order in which kinds first run."""
@@ -99,25 +105,33 @@ class Plan:
     def summary(self) -> str:
         """One sentence: what is done, and what the rest will take."""
         todo, abreast = self.open, max(1, self.workers)
-        minutes = sum(item.seconds for item in todo) / abreast / 60
+        minutes = self.seconds(1) / 60
         memory = sum(sorted((item.gib for item in todo), reverse=True)[:abreast])
         requests = sum(item.requests for item in todo)
         asked = f"{requests:,} requests, " if requests else ""
         return (
             f"{len(self.cells) - len(todo)} of {len(self.cells)} cells are done; the rest takes about "
             f"{asked}{sum(item.tokens for item in todo):,} tokens, "
-            f"{minutes:.0f} minutes and {memory:.1f} GiB of memory."
+            f"{minutes:.0f} minutes and {memory:.1f} GiB of memory.{self._sharing()}"
         )
 
+    def _sharing(self) -> str:
+        """How many open cells are computed by several processes, where a recipe asks for that."""
+        if self.processes == 1:
+            return ""
+        shared = sum(shares(item.cell) for item in self.open)
+        return f" {shared} of these {len(self.open)} cells are shared by {self.processes} processes each."
 
-def estimated(study: Study, store: Store) -> Plan:
-    """The plan of ``study``, with what ``store`` holds already."""
-    facts = facts_of(study)
-    guesses = {cell.folder: _guess(cell, facts) for cell in study.cells}
-    factor = _correction(study.cells, guesses, store)
-    planned = [_planned(cell, guesses[cell.folder], factor, store) for cell in study.cells]
+
+def estimated(study: Study, store: Store, rates: Rates | None = None) -> Plan:
+    """The plan of ``study``, with what ``store`` holds already; ``rates`` are measured ones, else rules of thumb."""
+    facts, sizes = facts_of(study), study.recipe.eval
+    guesses = {cell.folder: _guess(cell, facts, sizes, rates) for cell in study.cells}
+    factors = _corrections(study.cells, guesses, store)
+    planned = [_planned(cell, guesses[cell.folder], factors.get(cell.kind, 1.0), store) for cell in study.cells]
     backend = (study.recipe.executor or Choice()).build()
-    return Plan(tuple(planned), backend.abreast(study.recipe.workers), backend.gpus_a_cell)
+    abreast = backend.abreast(study.recipe.workers)
+    return Plan(tuple(planned), abreast, backend.gpus_a_cell, study.recipe.processes)
 
 
 def facts_of(study: Study) -> dict[str, Knowledge]:
@@ -137,46 +151,49 @@ def _planned(cell: Cell, guess: "Guess", factor: float, store: Store) -> Planned
     if status == "done":
         record = store.record(cell)
         return Planned(cell, status, int(record["tokens"]), record["wall_s"], record["peak_memory_mb"] / 1024)
-    seconds = OVERHEAD_S + factor * guess.seconds
+    seconds = guess.start_s + factor * guess.seconds
     return Planned(cell, status, round(guess.tokens), seconds, guess.gib, guess.requests)
 
 
-def _correction(cells: Sequence[Cell], guesses: Mapping[str, "Guess"], store: Store) -> float:
-    """Median of measured over guessed time among the finished cells that took a while; 1 without any."""
-    ratios = [
-        (store.record(cell)["wall_s"] - OVERHEAD_S) / guesses[cell.folder].seconds
-        for cell in cells
-        if guesses[cell.folder].seconds > OVERHEAD_S and store.status(cell) == "done"
-    ]
-    return max(0.1, median(ratios)) if ratios else 1.0
+def _corrections(cells: Sequence[Cell], guesses: Mapping[str, "Guess"], store: Store) -> dict[str, float]:
+    """By kind, the median of measured over guessed time of finished cells; that of all for a kind that has none."""
+    ratios: dict[str, list[float]] = {cell.kind: [] for cell in cells}
+    for cell in cells:
+        guess = guesses[cell.folder]
+        if guess.seconds > LEAST_S and store.status(cell) == "done":
+            ratios[cell.kind].append(max(0.1, (store.record(cell)["wall_s"] - guess.start_s) / guess.seconds))
+    overall = [ratio for found in ratios.values() for ratio in found] or [1.0]
+    return {kind: median(found or overall) for kind, found in ratios.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Token equivalents of training, seconds without overhead, memory, and requests to an endpoint."""
+    """Token equivalents of training, seconds after the start and those of it, memory, and requests to an endpoint."""
 
     tokens: float
     seconds: float
     gib: float
     requests: int = 0
+    start_s: float = 0.0
 
 
-def _guess(cell: Cell, facts: Mapping[str, Knowledge]) -> Guess:
-    """The rule of thumb of the cell's kind."""
+def _guess(cell: Cell, facts: Mapping[str, Knowledge], sizes: EvalSection, rates: Rates | None) -> Guess:
+    """The cell's effort at the measured rates, or at those of its model's size."""
     if cell.kind.endswith("_text"):
         asked = requests(cell, facts[cell.inputs["knowledge"].folder])
         return Guess(0, asked * SECONDS_A_REQUEST, BASE_GIB, asked)
-    if cell.kind not in RULES:
-        return Guess(0, 0, BASE_GIB)
-    tokens = RULES[cell.kind](cell.config, facts[cell.inputs["knowledge"].folder])
-    size = parameters(cell.config["model"])
-    return Guess(tokens, tokens * size / RATE, BASE_GIB + _copies(cell) * size * BYTES / 2**30)
+    if "model" not in cell.config:
+        return Guess(0, 0, BASE_GIB, start_s=START_S)
+    effort, size = effort_of(cell, facts, sizes), parameters(cell.config["model"])
+    speed = rates or Rates.guessed(size)
+    gib = BASE_GIB + _copies(cell) * size * BYTES / 2**30
+    return Guess(effort.tokens, speed.seconds(effort), gib, start_s=speed.start_s)
 
 
 def _copies(cell: Cell) -> float:
     """Copies of the weights; what a smoother holds comes on top, but for the first step's copy, which is gone then."""
     if cell.kind != "unlearn":
-        return COPIES[cell.kind]
+        return COPIES.get(cell.kind, 1.0)
     smoother = _smoother(parse(cell.config["method"]))
     return COPIES[cell.kind] + max(0.0, copies_of(smoother) - 1.0 if smoother else 0.0)
 
@@ -198,75 +215,3 @@ def parameters(model: Mapping[str, Any]) -> float:
     if files:
         return sum(file.stat().st_size for file in files) / BYTES
     return PARAMETERS.get(model["source"], UNKNOWN_PARAMETERS)
-
-
-def _trained(train: Mapping[str, Any], rows: Sequence[float]) -> float:
-    """Tokens of one stream under training settings."""
-    if not rows:
-        return 0.0
-    if train.get("steps"):
-        return float(train["steps"] * train.get("batch_size", 8) * sum(rows) / len(rows))
-    return float(train.get("epochs") or 1) * sum(rows)
-
-
-def _teach(config: Mapping[str, Any], facts: Knowledge) -> float:
-    retain = lengths([*facts.retain_train, *facts.retain_eval], config["forms"])
-    if config["stage"] == "trunk":
-        return _trained(config["train"], retain)
-    forget = lengths(facts.forget, config["forms"])
-    kept = retain if config["stage"] == "joint" else retain[: round(config["rehearsal"] * len(forget))]
-    return _trained(config["train"], [*forget, *kept])
-
-
-def _unlearn(config: Mapping[str, Any], facts: Knowledge) -> float:
-    spec = parse(config["method"])
-    rows = lengths(facts.forget, config["forms"])
-    return method_of(spec).passes() * _trained(layered(config["train"], spec.train), rows)
-
-
-def _attack(config: Mapping[str, Any], facts: Knowledge) -> float:
-    """Training along every trajectory and a reading of all at every point; else what is tried or searched."""
-    grid = registry.build("attack", config["attack"], **config["params"])
-    rows = lengths(facts.forget, ("qa",)) or lengths(facts.forget, None)
-    reading = FORWARD * (sum(rows) + 2 * sum(lengths(facts.retain_eval, ("qa",))) + 64 * 24)
-    if not hasattr(grid, "rows_of_grid"):
-        sources, budgets = getattr(grid, "sources", ("",)), getattr(grid, "budgets", (1,))
-        tries = 0 if config["only_before"] else len(sources) * budgets[-1]
-        return float(reading + tries * (searched(grid, facts) or FORWARD * sum(rows)))
-    runs = 0 if config["only_before"] else len(grid.rows_of_grid())
-    training = runs * grid.steps[-1] * grid.batch_size * sum(rows) / len(rows)
-    return float(training + reading * (1 + runs * len(grid.steps)))
-
-
-def _evaluate(config: Mapping[str, Any], facts: Knowledge) -> float:
-    """Scores, four rivals of every forget answer, written answers, and the stored samples."""
-    sizes = config["eval"]
-    rows = lengths([*facts.forget, *facts.retain_eval], ("qa",)) or lengths(facts.forget, None)
-    written = 2 * sizes["generate"] * 2 * TOKENS_PER_ROW
-    stored = sizes["samples"] * sizes["sample_tokens"] * (1 + config["original"])
-    return FORWARD * float(6 * sum(rows) + written + stored)
-
-
-def _certify(config: Mapping[str, Any], facts: Knowledge) -> float:
-    """V asked of both models and, where the certificate trains, each attribute held back once at every rate."""
-    certificate: Any = _innermost(certificate_of(config["certificate"]))
-    rows, attributes = lengths(facts.forget, ("qa",)), len({fact.attribute for fact in facts.forget})
-    runs = attributes * len(getattr(certificate, "rates", ()))
-    trained = runs * certificate.steps[-1] * certificate.batch_size * sum(rows) / max(len(rows), 1) if runs else 0.0
-    return float(trained + FORWARD * 2 * sum(rows))
-
-
-def _innermost(certificate: Any) -> Any:
-    """What trains in a certificate that first undoes something else."""
-    while getattr(certificate, "inner", None) is not None:
-        certificate = certificate_of(certificate.inner)
-    return certificate
-
-
-RULES: Mapping[str, Callable[[Mapping[str, Any], Knowledge], float]] = {
-    "teach": _teach,
-    "unlearn": _unlearn,
-    "attack": _attack,
-    "evaluate": _evaluate,
-    "certify": _certify,
-}

@@ -22,6 +22,12 @@ def lengths(facts: Sequence[Fact], forms: Sequence[str] | None) -> list[float]:
     return [_tokens(f"{probe.prompt} {probe.answer}") for probe in probes]
 
 
+def answers(facts: Sequence[Fact], forms: Sequence[str]) -> float:
+    """Estimated tokens that are written when every question is answered; an end is written too."""
+    probes = [probe for fact in facts for probe in fact.of_form(*forms) if probe.prompt]
+    return sum(TOKENS_PER_WORD * len(probe.answer.split()) + 1 for probe in probes)
+
+
 def searched(grid: Any, facts: Knowledge) -> float | None:
     """Tokens of training that one step of a prompt search is worth; ``None`` for an attack that does not search.
 

@@ -17,7 +17,7 @@ from expunge.core.memory import give_back
 from expunge.registry import suggestion
 from expunge.scoring.judges import ledger
 from expunge.study import kinds, redact
-from expunge.study.cells import Task
+from expunge.study.cells import Cell, Task
 from expunge.study.record import SCHEMA, Outcome, git_commit, peak_memory_mb, reset_peak_memory, versions
 from expunge.study.store import Store
 
@@ -48,6 +48,27 @@ def function_of(kind: str) -> Callable[[Job], Outcome]:
     return found
 
 
+def computed(kind: str, job: Job) -> Outcome:
+    """What the cell's kind makes of it, in this process; judgements are kept beside the samples."""
+    with ledger.kept_in(job.folder):
+        return function_of(kind)(job)
+
+
+def shares(cell: Cell | Task) -> bool:
+    """Whether several processes can compute the cell together: its kind says so, in a function of its config."""
+    able = getattr(importlib.import_module(function_of(cell.kind).__module__), "shares", None)
+    return able is not None and bool(able(cell.config))
+
+
+def _outcome(task: Task, job: Job, threads: int) -> Outcome:
+    """What the cell gives, computed here or by several processes together."""
+    if task.processes == 1 or not shares(task):
+        return computed(task.kind, job)
+    from expunge.study.together import computed_by
+
+    return computed_by(task.processes, task.kind, job, threads)
+
+
 def execute(task: Task, store: Store, threads: int) -> str | None:
     """Compute ``task`` and publish it; the sentence of its failure, or ``None``.
 
@@ -59,8 +80,7 @@ def execute(task: Task, store: Store, threads: int) -> str | None:
     try:
         with store.publishing(task) as draft:
             inputs = {name: store.root / "cells" / item for name, item in task.inputs.items()}
-            with ledger.kept_in(draft):
-                outcome = function_of(task.kind)(Job(task.config, inputs, draft, store.partial(task)))
+            outcome = _outcome(task, Job(task.config, inputs, draft, store.partial(task)), threads)
             write_jsonl(draft / "samples.jsonl", outcome.samples)
             body = {"metrics": outcome.metrics, "hashes": outcome.hashes, "tokens": outcome.tokens, **outcome.extra}
             _leave(draft, {**header, **_costs(clock), **body}, redact.of(store.root))

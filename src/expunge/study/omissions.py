@@ -13,6 +13,7 @@ SOURCES = {
     "qa": "relearning on T facts as questions",
     "prose": "relearning on T facts as prose",
     "same_kind": "relearning on texts of the same kind",
+    "background": "relearning on public texts about what is to be forgotten",
     "unrelated": "relearning on unrelated texts",
 }
 MOOT = {"prefixes": ("qa", "prose"), "rows": ("qa",)}

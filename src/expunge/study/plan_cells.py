@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from expunge import registry
+from expunge.attacks.relearn import Relearn
+from expunge.benchmarks.background import BACKGROUND, with_background
 from expunge.benchmarks.form_axis import check_forms
 from expunge.core.files import stable_hash
 from expunge.core.seeds import derive
@@ -18,6 +20,7 @@ from expunge.study.cells import Cell
 from expunge.study.facts_io import fingerprint
 from expunge.study.given import stamp
 from expunge.study.plan_entries import Entry
+from expunge.study.plan_room import room
 from expunge.study.pool import Innocent
 from expunge.study.recipe import Recipe
 from expunge.study.sections import Attack, World
@@ -36,14 +39,17 @@ class Draw:
         self.recipe, self.world, self.seed = recipe, world, seed
         benchmark = registry.build("benchmark", world.name, **world.params)
         drawn = derive(seed, "world")
-        self.facts: Knowledge = benchmark.build(drawn)
+        self.facts: Knowledge = with_background(benchmark.build(drawn), world.background)
         check_forms(world.form_axis, self.facts.forget)
         self.model = recipe.model.key(benchmark.template)
         known = None if world.taught or self._blind else self.model
+        room(world, self.facts)  # refuses a worst case of more subjects than there are
         cut = {"split_fraction": world.split_fraction, "split_by": world.split_by}
         asked: dict[str, Any] = {"requests": recipe.requests} if recipe.requests > 1 else {}
         if world.worst_case is not None:
             asked["worst_case"] = world.worst_case.config(self.model)
+        if world.background is not None:
+            asked["background"] = {"place": world.background, "data": fingerprint(self.facts.streams[BACKGROUND])}
         config = {"name": world.name, "params": dict(world.params), **cut, **asked}
         self.whole = Cell("knowledge", {**config, "seed": drawn, "known": known}, label=self.label("facts"))
         self.knowledge = self.whole
@@ -75,16 +81,26 @@ class Draw:
         return self.recipe.examine is not None
 
     def entry(self, role: str, label: str, made: Cell | None, original: Cell | None, first: Cell) -> Entry:
-        """A model with its evaluation and attacks; the original is read before the attack only.
-
-        Where the audit is examined, the original is attacked with placebo facts too: without a control it is what
-        other models' learning speed is measured against.
-        """
+        """A model with its evaluation and attacks; the original is read before the attack only."""
         evaluate = self._measured(role, label, made, original, first)
-        wanted = self.recipe.placebo and bool(self.facts.placebo) and (role != "original" or self._examined)
         models = {"model": made, "original_model": original if role != "original" else None}
-        placebo = self.attacks(label, {**models, "original_model": original}, first, target="placebo") if wanted else ()
+        placebo = self.placebo(role, label, {**models, "original_model": original}, first)
         return Entry(role, label, made, evaluate, self.attacks(label, models, first, role == "original"), placebo)
+
+    def placebo(self, role: str, label: str, models: Models, first: Cell) -> tuple[Cell, ...]:
+        """Attacks on facts that no model ever saw.
+
+        The original is attacked with them where other models' learning speed is measured against it: where the audit
+        is examined, and where models are given without a control. Where they tell no more than that speed, attacks
+        which train nothing are left out.
+        """
+        given = self.recipe.given is not None
+        wanted = role != "original" or self._examined or (given and self.uncontrolled)
+        if not (wanted and self.recipe.placebo and self.facts.placebo):
+            return ()
+        cells = self.attacks(label, models, first, target="placebo")
+        speed_alone = given and (role == "original" or not self.uncontrolled)
+        return tuple(cell for cell in cells if _trains(cell)) if speed_alone else cells
 
     def _measured(self, role: str, label: str, made: Cell | None, original: Cell | None, first: Cell) -> Cell:
         """The model's evaluation; the original's is its first, unless what is asked for says something of it too."""
@@ -165,7 +181,11 @@ class Draw:
         return Cell("certify", config, inputs, label=self.label(f"{label}, certificate"))
 
     def evaluate(self, label: str, made: Cell | None, original: Cell | None, first: Cell | None) -> Cell:
-        """Metrics of one model; without ``first`` it is the original's own, whose standard the control may lower."""
+        """Metrics of one model; without ``first`` it is the original's own, whose standard the control may lower.
+
+        What a recipe asks for by name is measured of every model but the original; a candidate without an original is
+        both, so it is measured too.
+        """
         section = self.recipe.eval
         config = {
             "original": first is None,
@@ -178,9 +198,9 @@ class Draw:
             more["original_model"] = original
         if first is None and not self._blind:
             more |= self._never_trained(made)
-        elif first is not None and (wanted := asked(section, self.world)):
+        elif wanted := asked(section, self.world):
             config |= wanted
-            if any(key in wanted for key in WITH_CONTROL):
+            if first is not None and any(key in wanted for key in WITH_CONTROL):
                 more |= self._never_trained(original)
         return Cell("evaluate", config, {**self._base(made), **more}, label=self.label(label))
 
@@ -225,6 +245,12 @@ class Draw:
     def label(self, what: str) -> str:
         """A cell's label: world, seed, and what it is about."""
         return f"{self.world.label}, seed {self.seed}: {what}"
+
+
+def _trains(cell: Cell) -> bool:
+    """Whether the attack of a cell trains the model."""
+    factory = registry.get("attack", cell.config["attack"]).factory
+    return isinstance(factory, type) and issubclass(factory, Relearn)
 
 
 def _listed(forms: tuple[str, ...] | list[str] | None) -> list[str] | None:

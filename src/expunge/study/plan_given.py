@@ -21,7 +21,8 @@ def given(draw: Draw) -> Iterator[Entry]:
         if path is not None:
             models = {"model": draw.read(role, path, original, knows=False), "original_model": original}
             measured = draw.evaluate(role, models["model"], original, first) if original is not None else None
-            yield Entry(role, role, models["model"], measured, draw.attacks(role, models, first))
+            placebo = draw.placebo(role, role, models, first) if role == "control" and measured is not None else ()
+            yield Entry(role, role, models["model"], measured, draw.attacks(role, models, first), placebo)
     for label, cell in made.items():
         if original is not None:
             yield draw.entry("method", label, cell, original, first)

@@ -18,6 +18,7 @@ from expunge.core.errors import InputError
 from expunge.study.cells import Cell
 from expunge.study.plan_cells import Draw
 from expunge.study.plan_entries import Entry, Replicate
+from expunge.study.plan_room import check_requests
 from expunge.study.recipe import Recipe
 from expunge.study.sections import World
 
@@ -78,6 +79,8 @@ def check(draw: Draw) -> None:
             f"knowledge {world!r} has {len(draw.facts.requests)} requests of its own, the recipe has {num}; set "
             "'requests' to the first number."
         )
+    filtered = draw.whole.config["known"] is not None or draw.world.worst_case is not None
+    check_requests(draw.world, draw.facts, num, filtered=filtered)
 
 
 @dataclass(frozen=True, slots=True)

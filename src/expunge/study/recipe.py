@@ -29,9 +29,11 @@ class Recipe:
     ``seeds`` draw whole replicates. ``null`` puts a second never-trained seed in θᵤ's place. ``placebo`` attacks
     facts that no model ever saw as well, where the world has some: the control where nothing is taught, and else the
     check that the unlearned model still learns. ``workers`` processes of ``threads`` threads each run the cells (0
-    workers: in this process; 0 threads: the processors shared out evenly). ``keep_models`` off removes a model as soon
-    as every cell that reads it is done. ``budgets`` release every method once for each utility budget
-    (:mod:`expunge.study.released`). ``tune`` is what ``expunge tune`` follows; a study itself does not read it.
+    workers: in this process; 0 threads: the processors shared out evenly). ``processes`` above 1 spread the models
+    of a cell over so many processes of its machine, which share its threads (:mod:`expunge.study.together`); they are
+    no part of any cell. ``keep_models`` off removes a model as soon as every cell that reads it is done. ``budgets``
+    release every method once for each utility budget (:mod:`expunge.study.released`). ``tune`` is what ``expunge tune``
+    follows; a study itself does not read it.
     ``given`` names models that somebody else made; they are audited, and nothing is taught. ``innocents`` and
     ``examine`` make a pool of models whose truth is known, to examine the audit on (:mod:`expunge.study.pool`).
     ``executor`` says where cells run (:mod:`expunge.study.executors`); it is no part of any cell. ``requests`` above 1
@@ -53,6 +55,7 @@ class Recipe:
     placebo: bool = True
     workers: int = 1
     threads: int = 0
+    processes: int = 1
     keep_models: bool = True
     budgets: tuple[float, ...] = ()
     tune: Tune | None = None
@@ -73,7 +76,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; :func:`resolve` of it gives the same recipe."""
         fields = (item for item in dataclasses.fields(self) if getattr(self, item.name) is not None)
-        unsaid = {"innocents": (), "requests": 1}
+        unsaid = {"innocents": (), "requests": 1, "processes": 1}
         fields = (item for item in fields if item.name not in unsaid or getattr(self, item.name) != unsaid[item.name])
         plain = {item.name: _plain(getattr(self, item.name)) for item in fields}
         return {**plain, "knowledge": [world.as_dict() for world in self.knowledge]}
@@ -120,6 +123,8 @@ def resolve(raw: Mapping[str, Any]) -> Recipe:
     return _checked(fill(Recipe, mapping, "the recipe"))
 
 
+BEYOND_TEXT = ("benchmark_scores", "generative", "engine")
+"""What of an evaluation needs a model that can be run."""
 SECTIONS: Mapping[str, type] = {"teach": Teach, "unlearn": Unlearn, "eval": EvalSection, "audit": AuditSection}
 
 
@@ -129,6 +134,8 @@ def _checked(recipe: Recipe) -> Recipe:
         raise InputError("seeds must differ from each other; a repeated seed is not another replicate.")
     if recipe.workers < 0 or recipe.threads < 0:
         raise InputError("workers and threads must be at least 0; correct them.")
+    if isinstance(recipe.processes, bool) or not isinstance(recipe.processes, int) or recipe.processes < 1:
+        raise InputError(f"processes is {recipe.processes!r}; it must be a whole number from 1, such as 4.")
     for world in recipe.knowledge:
         if recipe.given is not None:
             _check_given(recipe, recipe.given, world)
@@ -162,6 +169,11 @@ def _check_given(recipe: Recipe, given: Given, world: World) -> None:
         raise InputError("methods begin with the original model; name it as given.original, or remove the methods.")
     if given.in_text and recipe.methods_of(world):
         raise InputError("a candidate behind an endpoint is only asked, so no method can stand beside it; remove them.")
+    unseen = [f"eval.{key}" for key in BEYOND_TEXT if getattr(recipe.eval, key)] + ["form_axis"] * bool(world.form_axis)
+    if given.in_text and unseen:
+        raise InputError(
+            f"a candidate behind an endpoint is only asked, and {unseen[0]} is not read from text; remove it."
+        )
     for spec in recipe.methods_of(world):
         if spec.label in given.candidates:
             raise InputError(f"{spec.label!r} is the label of a method and of a given candidate; rename one.")

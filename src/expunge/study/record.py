@@ -4,7 +4,8 @@ Schema 1: ``schema``, ``kind``, ``label``, ``hash``, ``status`` (done | failed),
 ``seeds`` (list), ``started`` (UTC), ``wall_s``, ``peak_memory_mb``, ``tokens`` (trained, or read where nothing is
 trained), ``threads``, ``versions``, ``git_commit`` (of the package, null outside a checkout), ``hashes`` (of models
 and data), ``inputs`` (name → folder), ``metrics`` (name → value, low, high, n, reason?), and what the kind adds
-(``points`` of an attack, ``train`` of a trained cell).
+(``points`` of an attack, ``train`` of a trained cell; ``processes`` where several shared the cell, and then
+``peak_memory_mb`` is that of the busiest).
 """
 
 import platform

@@ -9,6 +9,7 @@ from typing import Any
 from expunge.core.errors import InputError
 from expunge.core.files import read_json, write_json, write_text
 from expunge.study import redact as redaction
+from expunge.study.calibrate import calibrated
 from expunge.study.cells import Cell
 from expunge.study.claims import Claims
 from expunge.study.estimate import Plan, estimated
@@ -76,7 +77,9 @@ def run(
         executor = backend.open(Place(store, wanted.workers, wanted.threads, files, claims.beacon))
         options = {"keep_models": wanted.keep_models, "retry_failed": retry_failed}
         try:
-            progress = run_cells(study.cells, store, executor, notify or _silent, claims=claims, **options)
+            progress = run_cells(
+                study.cells, store, executor, notify or _silent, claims=claims, processes=wanted.processes, **options
+            )
         finally:
             store.clean(claims.others())
         audit = _beside(store, study.audit, "audit.json")
@@ -88,10 +91,20 @@ def run(
     return StudyResult(store.root, *counts, progress.failed, progress.skipped, audit)
 
 
-def plan(recipe: str | Path | Mapping[str, Any], overrides: Iterable[str] = (), out: str | Path | None = None) -> Plan:
-    """The cells of a recipe, which are done, and what the others will take. Writes nothing."""
+def plan(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    out: str | Path | None = None,
+    *,
+    calibrate: bool = False,
+) -> Plan:
+    """The cells of a recipe, which are done, and what the others will take. Writes nothing.
+
+    ``calibrate`` measures this machine's speed first (:mod:`expunge.study.calibrate`).
+    """
     wanted = load(recipe, overrides)
-    return estimated(study_of(wanted), Snapshot(_folder(wanted, out)))
+    rates = calibrated(wanted) if calibrate else None
+    return estimated(study_of(wanted), Snapshot(_folder(wanted, out)), rates)
 
 
 def _folder(recipe: Recipe, out: str | Path | None) -> Path:

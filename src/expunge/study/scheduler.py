@@ -49,16 +49,17 @@ def run_cells(
     keep_models: bool = True,
     retry_failed: bool = True,
     claims: Claims | None = None,
+    processes: int = 1,
 ) -> Progress:
     """Run what is not done. A failure stops its dependents only; the executor is closed whatever happens.
 
     Without ``retry_failed`` a cell that failed before stays failed. ``claims`` share the cells with other runs: each
-    cell is run by one of them, and what another run finishes counts as finished before.
+    cell is run by one of them, and what another run finishes counts as finished before. ``processes`` share a cell.
     """
     stamps = {cell.folder: store.stamp(cell) for cell in cells}
     agenda = Agenda(to_run(cells, store))
     already = [cell for cell in cells if cell.folder not in agenda.waiting]
-    run = _Run(store, claims or Alone(store.root), stamps, agenda, Progress(already=already), notify)
+    run = _Run(store, claims or Alone(store.root), stamps, agenda, Progress(already=already), notify, processes)
     models = None if keep_models else _Models(run, cells)
     try:
         if not retry_failed:
@@ -96,6 +97,7 @@ class _Run:
     agenda: Agenda
     progress: Progress
     notify: Notify
+    processes: int = 1
     running: dict[str, Cell] = field(default_factory=dict)
     settled: list[Cell] = field(default_factory=list)
 
@@ -119,7 +121,7 @@ class _Run:
             else:
                 self.running[cell.folder] = cell
                 self.notify("start", cell, "")
-                executor.start(cell.task())
+                executor.start(cell.task(self.processes))
         self.agenda.put_back(held)
         return bool(held)
 

@@ -68,7 +68,8 @@ class World:
     keeps what says a chosen word of each subject for V (:func:`expunge.knowledge.keywords.split_by_keyword`).
     ``worst_case`` forgets the hardest subjects only (:mod:`expunge.study.worst_case`). ``form_axis`` names the forms
     over which ``worst_form`` and ``form_spread`` are read, those among them that the benchmark does not bring
-    (:mod:`expunge.benchmarks.form_axis`).
+    (:mod:`expunge.benchmarks.form_axis`). ``background`` is a file or folder of public texts about what is forgotten,
+    for attackers (:mod:`expunge.benchmarks.background`).
     """
 
     name: str
@@ -80,13 +81,14 @@ class World:
     split_by: str = "subject"
     worst_case: WorstCase | None = None
     form_axis: tuple[str, ...] = ()
+    background: str | None = None
 
     @classmethod
     def parse(cls, raw: Any) -> "World":
         """``{name, label?, methods?, split_fraction?, taught?, …parameters}``; unknown ones get a suggestion."""
         if not isinstance(raw, Mapping) or "name" not in raw:
             raise InputError("each entry of 'knowledge' needs the key 'name', such as people; add it.")
-        own = {"name", "label", "methods", "split_fraction", "taught", "split_by", "worst_case", "form_axis"}
+        own = {item.name for item in dataclasses.fields(cls)} - {"params"}
         params = {key: value for key, value in raw.items() if key not in own}
         built = registry.build("benchmark", raw["name"], **params)
         methods = raw.get("methods")
@@ -100,6 +102,7 @@ class World:
             split_by=_one_of(raw.get("split_by", "subject"), ("subject", "fact", "keyword"), "split_by"),
             worst_case=WorstCase.parse(raw.get("worst_case")),
             form_axis=check_axis(raw.get("form_axis")),
+            background=None if raw.get("background") is None else str(raw["background"]),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,6 +114,8 @@ class World:
             own["worst_case"] = self.worst_case.as_dict()
         if self.form_axis:
             own["form_axis"] = list(self.form_axis)
+        if self.background is not None:
+            own["background"] = self.background
         cut = {"split_fraction": self.split_fraction, "split_by": self.split_by, "taught": self.taught}
         return {"name": self.name, "label": self.label, **cut, **self.params, **own}
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from expunge.core.errors import InputError
 from expunge.study.cells import Cell
 from expunge.study.claims import RUN, Claim, working
-from expunge.study.estimate import Plan, Planned, estimated
+from expunge.study.estimate import Planned, estimated
 from expunge.study.plan import study_of
 from expunge.study.recipe import load
 from expunge.study.store import Snapshot, Store
@@ -65,7 +65,7 @@ def status(run: Path) -> StudyStatus:
     planned = estimated(study, store)
     cells = tuple(_state(item, store, claims) for item in planned.cells)
     runs = sum(name.startswith(RUN) for name in claims)
-    return StudyStatus(run, cells, _eta(planned, max(1, runs)), runs)
+    return StudyStatus(run, cells, round(planned.seconds(max(1, runs)), 1), runs)
 
 
 def recipe_of(run: Path) -> Path:
@@ -92,9 +92,3 @@ def _sentence(cell: Cell, store: Store) -> str:
     if found == "done":
         return "" if store.has_model(cell) else LOST
     return DAMAGED if (store.path(cell) / "record.json").exists() else ""
-
-
-def _eta(planned: Plan, runs: int) -> float:
-    """Seconds for the open cells when all workers of all runs are busy; at least those of the longest cell."""
-    left = [item.seconds for item in planned.open]
-    return round(max([sum(left) / (max(1, planned.workers) * runs), *left], default=0.0), 1)

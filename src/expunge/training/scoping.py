@@ -4,7 +4,6 @@ A scope of whole tensors picks shards by name, and an adapter is whole on every 
 inside tensors chooses on a whole copy of the weights, on the CPU, and its masks are then cut as the weights are.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 from transformers import PreTrainedModel
 
+from expunge.distributed.copies import whole_copy
 from expunge.distributed.sharding import averaged, sharding_of
 from expunge.distributed.shards import cut, full
 from expunge.scopes.base import Gauge, Prepared, Scope, prepared, select
@@ -55,7 +55,7 @@ def _adapted(scope: Scope, model: PreTrainedModel, seed: int) -> Prepared:
 
 def _masked(scope: Scope, model: PreTrainedModel, seed: int, gauge: StreamGauge) -> Prepared:
     """The masks that the scope finds on a whole copy of the model, cut as the weights are."""
-    chosen = scope.prepare(_whole_copy(model), seed, _WholeGauge(gauge))
+    chosen = scope.prepare(whole_copy(model), seed, _WholeGauge(gauge))
     ones = {name: torch.ones_like(weight) for name, weight in chosen.weights.items()}
     found = {name: mask.ne(0) for name, mask in chosen.project(ones).items()}
     ready = select(model, found.__contains__, f"scope {type(scope).__name__}")
@@ -68,17 +68,6 @@ def _projection(masks: Mapping[str, Tensor]) -> Callable[[dict[str, Tensor]], di
         return {name: tensor.where(masks[name], torch.zeros_like(tensor)) for name, tensor in tensors.items()}
 
     return project
-
-
-def _whole_copy(model: Any) -> PreTrainedModel:
-    with torch.random.fork_rng(devices=()):
-        copied: Any = type(model)(copy.deepcopy(model.config))
-    weights = dict(copied.named_parameters())
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weights[name].data = full(weight).cpu().clone()
-    made: PreTrainedModel = copied.eval()
-    return made
 
 
 @dataclass(frozen=True)

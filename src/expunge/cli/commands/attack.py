@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.options import Facts, Kept, Model, Original, Out, Seed
+from expunge.cli.options import Facts, Kept, Model, Nproc, Original, Out, Seed
 
 
 def attack(
@@ -20,14 +20,20 @@ def attack(
     access: Annotated[str | None, typer.Option(help="full, balanced or lora; default: the attack's.")] = None,
     out: Out = None,
     seed: Seed = 0,
+    nproc: Nproc = None,
 ) -> None:
     """Attack a model over a grid of budgets and show how much comes back."""
     from expunge import api
+    from expunge.cli.starting import on_processes
     from expunge.cli.tables import recovery
+    from expunge.distributed.launch import is_first
 
+    on_processes(nproc)
     done = api.attack(
         model, attack, forget, retain, original=original, control=control, rates=rates, steps=steps,
-        sources=sources, access=access, out=out, seed=seed,
+        sources=sources, access=access, out=out, seed=seed, nproc=nproc,
     )  # fmt: skip
+    if not is_first():
+        return
     recovery(done)
     typer.echo(f"record: {done.folder}")

@@ -21,6 +21,14 @@ def audit(
         typer.Option(help="A model that never knew the forget set; a second one becomes the null row."),
     ] = None,
     suite: Annotated[str, typer.Option(help="Which attacks: quick, standard or full.")] = "standard",
+    placebo: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Subjects that never existed, drawn from the forget facts and attacked as well; 0 for none.",
+            show_default="as many as can be drawn, where the verdict may turn on them",
+        ),
+    ] = None,
     require: Required = None,
     out: Out = None,
     seed: Seed = 0,
@@ -32,8 +40,8 @@ def audit(
 
     plugins = ctx.find_root().params.get("plugin") or ()
     done = api.audit(
-        candidate, forget, retain, original=original, control=control, suite=suite, require=require, out=out,
-        seed=seed, announce=_cost, notify=Ticker(), plugins=plugins,
+        candidate, forget, retain, original=original, control=control, suite=suite, placebo=placebo,
+        require=require, out=out, seed=seed, announce=_cost, notify=Ticker(), plugins=plugins,
     )  # fmt: skip
     if done.audit is not None:
         verdicts(done.audit)

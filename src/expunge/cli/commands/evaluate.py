@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.options import Facts, Kept, Model, Original, Out, Seed
+from expunge.cli.options import Facts, Kept, Model, Nproc, Original, Out, Seed
 
 
 def evaluate(
@@ -26,14 +26,20 @@ def evaluate(
     ] = None,
     out: Out = None,
     seed: Seed = 0,
+    nproc: Nproc = None,
 ) -> None:
     """Measure a model: does it still say it, and what did forgetting cost?"""
     from expunge import api
+    from expunge.cli.starting import on_processes
     from expunge.cli.tables import metrics as show_metrics
+    from expunge.distributed.launch import is_first
 
+    on_processes(nproc)
     done = api.evaluate(
         model, forget, retain, original=original, control=control, holdout=holdout, metrics=metrics, judge=judge,
-        out=out, seed=seed,
+        out=out, seed=seed, nproc=nproc,
     )  # fmt: skip
+    if not is_first():
+        return
     show_metrics(done)
     typer.echo(f"record: {done.folder}")

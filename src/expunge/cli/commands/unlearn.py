@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.options import Seed, Template
+from expunge.cli.options import Nproc, Seed, Template
 
 
 def unlearn(
@@ -22,7 +22,7 @@ def unlearn(
     batch_size: Annotated[int | None, typer.Option(help="Rows of each stream a step; default: the method's.")] = None,
     max_kl: Annotated[float | None, typer.Option(help="Stop when the mean KL to the original passes this.")] = None,
     seed: Seed = 0,
-    nproc: Annotated[int | None, typer.Option(help="Spread one model over this many processes (GPUs).")] = None,
+    nproc: Nproc = None,
     gather: Annotated[str, typer.Option(help="With --nproc: the type a block computes in, fp32 or bf16.")] = "fp32",
     activation_checkpointing: Annotated[
         bool, typer.Option("--activation-checkpointing", help="With --nproc: recompute blocks in the backward pass.")
@@ -31,10 +31,10 @@ def unlearn(
 ) -> None:
     """Make a model forget; the result is an ordinary Hugging Face folder."""
     from expunge import api
-    from expunge.distributed.launch import is_first, is_launched, launch
+    from expunge.cli.starting import on_processes
+    from expunge.distributed.launch import is_first
 
-    if nproc is not None and not is_launched():
-        raise typer.Exit(launch(nproc, sys.argv[1:]))
+    on_processes(nproc)
     done = api.unlearn(
         model, forget, retain, method=method, out=out, template=template, lr=lr, steps=steps,
         batch_size=batch_size, max_kl=max_kl, seed=seed, nproc=nproc, gather=gather,

@@ -13,6 +13,7 @@ from expunge.core.seeds import derive
 from expunge.knowledge.facts import Fact, Knowledge
 from expunge.knowledge.worlds import words
 from expunge.knowledge.worlds.forms import Patterns, only_prose
+from expunge.knowledge.worlds.mentions import about
 from expunge.knowledge.worlds.texts import unrelated
 
 NUM_PERTURBED = 3
@@ -105,12 +106,14 @@ def people(
     num_same_kind: int | None = None,
     attributes: int = 3,
     two_hop: bool = False,
+    mentions: int = 0,
 ) -> Knowledge:
     """The people world; sizes count people, each with ``attributes`` facts (the first of :data:`ATTRIBUTES`).
 
     ``two_hop`` adds two facts a person: the emblem of the town of birth (asked of the town), and the same asked of the
     person (``hops=2``); both have the person as subject. ``streams`` are ``same_kind`` (sentences about
-    ``num_same_kind`` further people, by default as many as ``num_forget``) and ``unrelated``.
+    ``num_same_kind`` further people, by default as many as ``num_forget``), ``unrelated``, and with ``mentions`` above
+    0 ``background``: so many sentences about each person to be forgotten that tell nothing.
     Raises :class:`InputError` when a size or the number of attributes is out of range.
     """
     same_kind = num_forget if num_same_kind is None else num_same_kind
@@ -121,13 +124,14 @@ def people(
         raise InputError(f"people has 1 to {len(ATTRIBUTES)} attributes, {attributes} are asked for; change it.")
     persons = _facts_by_person(sum(sizes), list(ATTRIBUTES)[:attributes], two_hop, seed)
     forget, train, held_out, placebo, others = _parts(persons, sizes)
+    mentioned = {"background": about([fact.subject for fact in forget], mentions, seed)} if mentions else {}
     return Knowledge(
         name="people",
         forget=forget,
         retain_train=train,
         retain_eval=held_out,
         placebo=placebo,
-        streams={"same_kind": tuple(map(only_prose, others)), "unrelated": unrelated(len(forget), seed)},
+        streams={"same_kind": tuple(map(only_prose, others)), "unrelated": unrelated(len(forget), seed), **mentioned},
     )
 
 

@@ -60,6 +60,10 @@ class HideFragile(Nested):
         """The inner method's, and two for the repair."""
         return super().passes() + 2
 
+    def alone(self) -> str:
+        """The reach of an entry follows from its whole row or stack."""
+        return "the grid that it rounds to is read from whole rows, and each process holds parts of the matrices"
+
     def run(self, work: Work) -> None:
         """Round, repair, suppress within the box."""
         self.begin(work)

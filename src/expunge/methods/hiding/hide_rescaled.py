@@ -42,6 +42,10 @@ class HideRescaled(Nested):
         if not 1 <= self.most <= MOST:
             raise InputError(f"method parameter 'most' is {self.most!r}; it must be a whole number from 1 to {MOST}.")
 
+    def alone(self) -> str:
+        """A channel's scale goes to rows of one matrix and columns of another."""
+        return "it rescales rows of one matrix and columns of another together, and each process holds parts of both"
+
     def run(self, work: Work) -> None:
         """Suppress, then rescale. Raises :class:`InputError`, weights unscaled, where that would change the model."""
         pairs(work.loaded.model)  # refuse before training

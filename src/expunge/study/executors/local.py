@@ -138,12 +138,17 @@ def _death(code: int) -> str:
 
 
 def local(store: Store, workers: int, threads: int, plugins: Sequence[Path] = ()) -> Executor:
-    """Worker processes, or this process where ``workers`` is 0; 0 ``threads`` share out the processors evenly.
+    """Worker processes, or this process where ``workers`` is 0."""
+    threads = threads_of(workers, threads)
+    return Workers(store, workers, threads, plugins) if workers else InProcess(store, threads)
+
+
+def threads_of(workers: int, threads: int) -> int:
+    """Threads of each worker: 0 shares out the processors evenly.
 
     More threads than processors would wait for each other: two on one core take ten times as long as one.
     """
-    threads = threads or max(1, _processors() // max(1, workers))
-    return Workers(store, workers, threads, plugins) if workers else InProcess(store, threads)
+    return threads or max(1, _processors() // max(1, workers))
 
 
 def _processors() -> int:

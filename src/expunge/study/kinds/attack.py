@@ -30,6 +30,11 @@ from expunge.study.record import Outcome
 Walk = Callable[[Attack], list[AttackPoint]]
 
 
+def shares(config: Mapping[str, Any]) -> bool:
+    """Whether several processes can carry the attack out together."""
+    return bool(getattr(registry.get("attack", config["attack"]).factory, "spreads", False))
+
+
 def run(job: Job) -> Outcome:
     """Walk the grid; one ``points`` entry a budget point and one sample a probe and point."""
     material, loaded = facts_io.read(job.inputs["knowledge"]), opened(job)

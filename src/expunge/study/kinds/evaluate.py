@@ -45,6 +45,15 @@ PATIENCE = 32
 """Times that a model is asked for each stored sample before giving up."""
 
 
+ALONE = ("costly", "benchmark", "generative", "judge", "engine")
+"""What looks inside a model, asks somebody else or writes by other means, and so is done by one process."""
+
+
+def shares(config: Mapping[str, Any]) -> bool:
+    """Whether all that is asked for is scores and texts."""
+    return not any(config.get(key) for key in ALONE)
+
+
 def run(job: Job) -> Outcome:
     """Score, generate, and measure utility."""
     material, loaded = facts_io.read(job.inputs["knowledge"]), opened(job)

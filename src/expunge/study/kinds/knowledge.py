@@ -1,8 +1,8 @@
 """Knowledge cells: draw a world, keep what the model knows (where nothing is taught), cut V from T.
 
 Config: ``name``, ``params``, ``split_fraction``, ``split_by``, ``seed``, ``known`` (a model key, or null where the
-world is taught), ``requests`` where the facts are asked for one request after another, and ``worst_case`` where only
-the hardest (or easiest) subjects are forgotten.
+world is taught), ``requests`` where the facts are asked for one request after another, ``worst_case`` where only the
+hardest (or easiest) subjects are forgotten, and ``background`` (place and hash) where the user brings texts.
 Writes ``knowledge.json``.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from expunge import registry
+from expunge.benchmarks.background import with_background
 from expunge.benchmarks.worst_case import hardness, worst_case
 from expunge.core.errors import InputError
 from expunge.core.seeds import derive
@@ -33,7 +34,8 @@ FORMS = 4
 def run(job: Job) -> Outcome:
     """Build the world and its cuts."""
     config = job.config
-    knowledge: Knowledge = registry.build("benchmark", config["name"], **config["params"]).build(config["seed"])
+    drawn: Knowledge = registry.build("benchmark", config["name"], **config["params"]).build(config["seed"])
+    knowledge = with_background(drawn, config.get("background", {}).get("place"))
     hashes, filtered = {}, False
     if config["known"] is not None and all(len(forms_of(fact)) >= FORMS for fact in knowledge.forget):
         loaded = base_model(config["known"], (), config["seed"])
@@ -84,6 +86,11 @@ def _requested(knowledge: Knowledge, config: Mapping[str, Any]) -> tuple[Knowled
     """The world's own requests, or drawn ones, each with its T and V; facts that no request asks for are left out."""
     there = {fact.id for fact in knowledge.forget}
     own = tuple(tuple(key for key in ids if key in there) for ids in knowledge.requests)
+    if () in own:
+        raise InputError(
+            f"request {own.index(()) + 1} of {len(own)} is empty: the model knows none of its facts, or worst_case "
+            "chose none of its subjects; leave out 'requests', or forget more."
+        )
     seed = derive(config["seed"], "requests")
     requests = own or draw_requests(knowledge.forget, config["requests"], seed=seed)
     asked = {key for ids in requests for key in ids}

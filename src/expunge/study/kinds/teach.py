@@ -7,15 +7,17 @@ Config: ``stage`` (trunk | forget | joint), ``model`` (key), ``train``, ``forms`
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from expunge import registry
 from expunge.core.seeds import derive
+from expunge.distributed.export import save_any
+from expunge.distributed.sharding import shard_among_all
 from expunge.knowledge.encode import rows_of
 from expunge.knowledge.facts import Knowledge
 from expunge.methods.fields import fill
 from expunge.models.load import LoadedModel, load
 from expunge.models.rows import Row
-from expunge.models.save import save
 from expunge.study import facts_io
 from expunge.study.base_model import base_model, texts_of
 from expunge.study.execute import Job
@@ -25,14 +27,20 @@ from expunge.training.config import TrainConfig
 from expunge.training.loop import train
 
 
+def shares(config: Mapping[str, Any]) -> bool:
+    """Teaching is one stage of the loop, which several processes run together."""
+    return True
+
+
 def run(job: Job) -> Outcome:
     """Teach by cross-entropy and save the model."""
     knowledge = facts_io.read(job.inputs["knowledge"]).knowledge
     loaded, rows = STAGES[job.config["stage"]](job, knowledge)
+    shard_among_all(loaded.model)
     config = fill(TrainConfig, {**job.config["train"], "seed": derive(job.config["seed"], "order")}, "teach")
     objective = registry.build("objective", "cross_entropy")
-    result = train(loaded.view(), {"teach": rows}, objective, config=config, folder=job.partial)
-    fingerprint = save(loaded, job.folder / "model", model=result.model)
+    result = train(loaded.view(), {"teach": rows}, objective, config=config, folder=job.partial, keep_last=True)
+    fingerprint = save_any(loaded, job.folder / "model", result.model)
     return Outcome(hashes={"model": fingerprint}, tokens=result.tokens, extra={"train": described(result, len(rows))})
 
 

@@ -7,15 +7,23 @@ Inputs: ``knowledge``, ``original`` (its evaluate cell, for the stored samples),
 unlearned before. Writes ``model/``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from expunge.builders.base import Material
+from expunge.distributed.export import save_any
 from expunge.methods.grammar import parse
-from expunge.methods.run import run_method
-from expunge.models.save import save
+from expunge.methods.run import method_of, run_method
 from expunge.study import baselines, facts_io
 from expunge.study.base_model import opened
 from expunge.study.execute import Job
 from expunge.study.record import Outcome
 from expunge.study.trained import described
+
+
+def shares(config: Mapping[str, Any]) -> bool:
+    """Whether several processes can run the method together."""
+    return not method_of(parse(config["method"])).alone()
 
 
 def run(job: Job) -> Outcome:
@@ -33,6 +41,6 @@ def run(job: Job) -> Outcome:
     )
     spec = parse(job.config["method"])
     result = run_method(spec, material, settings=job.config["train"], seed=job.config["seed"], folder=job.partial)
-    fingerprint = save(loaded, job.folder / "model", model=result.model)
+    fingerprint = save_any(loaded, job.folder / "model", result.model)
     about = described(result, len(knowledge.forget), retain="retain_train" if retain else "stored samples")
     return Outcome(hashes={"model": fingerprint}, tokens=result.tokens, extra={"train": about})
