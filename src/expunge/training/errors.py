@@ -20,3 +20,19 @@ class NothingMoved(ExpungeError):
 
     def __init__(self, lr: float) -> None:
         super().__init__(f"no weight moved in the first step at lr {lr:g}; check the scope, the objective and 'lr'.")
+
+
+class OutOfMemory(ExpungeError):
+    """Memory ran out with ``tried`` rows a pass; ``fits`` is how many fit by the plan (0: none, ``None``: unknown)."""
+
+    def __init__(self, tried: int, fits: int | None) -> None:
+        super().__init__(f"memory ran out with {tried} rows a pass; {self._advice(fits)}")
+        self.tried, self.fits = tried, fits
+
+    @staticmethod
+    def _advice(fits: int | None) -> str:
+        if fits is None:
+            return "set a smaller 'micro_batch', which changes nothing but rounding."
+        if fits == 0:
+            return "by the plan not even one fits; use a smaller model, the scope lora, or more processes (--nproc)."
+        return f"by the plan {fits} fit: set 'micro_batch' to {fits}, which changes nothing but rounding."

@@ -26,6 +26,7 @@ from expunge.training.log import RunLog
 from expunge.training.precision import Precision, resolve
 from expunge.training.references import References
 from expunge.training.resume import checkpoints_of, resume, state_of
+from expunge.training.room import room
 from expunge.training.run import Run
 from expunge.training.scoping import scoped
 from expunge.training.stopping import Budget, Stopper, with_budget
@@ -154,7 +155,8 @@ def _loop(run: Run, stopper: Stopper, store: Checkpoints | None, log: RunLog, ca
     try:
         while run.step < run.total and reason is None:
             tokens = run.tokens
-            entry = run.advance()
+            with room(run):
+                entry = run.advance()
             reason, measures = stopper.reason(run.view, run.step)
             entry.update(measures)
             log.add(entry, (run.tokens - tokens) / max(entry["seconds"], 1e-9))
