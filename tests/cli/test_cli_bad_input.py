@@ -173,10 +173,22 @@ def assert_interrupted(child: "subprocess.Popen[str]") -> None:
     assert "interrupted" in said and "Traceback" not in said
 
 
+def wait_until_at_work(child: "subprocess.Popen[str]", cpu_s: float = 9, patience_s: float = 300) -> None:
+    """Until the command has computed for so long, which imports alone do not take, however busy the machine is."""
+    stat, until = Path(f"/proc/{child.pid}/stat"), time.monotonic() + patience_s
+    if not stat.exists():
+        time.sleep(cpu_s)
+    while stat.exists() and time.monotonic() < until:
+        user, system = map(int, stat.read_text().rpartition(")")[2].split()[11:13])
+        if (user + system) / os.sysconf("SC_CLK_TCK") >= cpu_s:
+            return
+        time.sleep(0.2)
+
+
 def test_interrupted_unlearning(forget: str, tmp_path: Path) -> None:
     words = ["unlearn", "--model", "tiny", "--forget", forget, "--steps", "100000", "-o", "out"]
     with started(words, tmp_path) as child:
-        time.sleep(6)
+        wait_until_at_work(child)
         assert_interrupted(child)
     assert [path.name for path in tmp_path.iterdir()] == ["forget.jsonl"]
 
