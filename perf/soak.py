@@ -1,6 +1,6 @@
 """Kill -9 a study many times, in every stage, and see that it ends as if nothing had happened.
 
-    OMP_NUM_THREADS=1 PYTHONPATH=src python perf/soak.py [--kills 15] [--seed 0] [--docs]
+    OMP_NUM_THREADS=1 PYTHONPATH=src:tests python perf/soak.py [--kills 15] [--seed 0] [--docs]
 
 A small study is run once undisturbed. Then, stage by stage, its run is killed ``--kills`` times at seeded random
 moments of that stage and started again on what is left; where a stage was through before the blow fell, its cells and
@@ -28,6 +28,7 @@ from steps import machine
 from expunge import run
 from expunge.core.files import read_json, write_json, write_text
 from expunge.study.claims import RUN, found
+from reference.tiny_study import results
 
 RESULT = Path(__file__).parent / "results" / "soak.json"
 DOCS = Path(__file__).parents[1] / "docs" / "reliability.md"
@@ -45,8 +46,6 @@ RECIPE: dict[str, Any] = {
     "workers": 0,
     "threads": 1,
 }
-COSTS = {"started", "wall_s", "peak_memory_mb", "seconds", "model/expunge.json"}
-"""What differs between any two runs: times, memory, and a model's card, which names the folder it came from."""
 
 
 @dataclass(frozen=True)
@@ -122,22 +121,6 @@ def repeated(out: Path, cells: list[str]) -> int:
 def newest(folder: Path) -> int:
     """The step of the newest whole checkpoint, or 0."""
     return max((int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")), default=0)
-
-
-def results(out: Path) -> dict[str, Any]:
-    """Every cell's record and texts without what differs between any two runs."""
-    free = {}
-    for folder in sorted((out / "cells").iterdir()):
-        texts = {path.name: path.read_text() for path in folder.glob("*.json*") if path.name != "record.json"}
-        free[folder.name] = (without_costs(read_json(folder / "record.json")), texts)
-    return free
-
-
-def without_costs(value: Any) -> Any:
-    """``value`` without costs at any depth."""
-    if isinstance(value, dict):
-        return {key: without_costs(item) for key, item in value.items() if key not in COSTS}
-    return value
 
 
 def soak(folder: Path, undisturbed: Path, name: str, kills: int, seed: int) -> Struck:

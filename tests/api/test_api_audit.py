@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,10 @@ from expunge.api import suites
 from expunge.api.auditing import HIDER, Audited
 from expunge.attacks.quantise import Quantise
 from expunge.core.errors import InconclusiveError, InputError, ThresholdError
-from reference.audit_models import FORGET, GRID, SMALL, make
+from expunge.core.files import read_json
+from reference.audit_models import FORGET, SMALL, make
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """A suite for models this small."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(suites.SUITES, "quick", GRID)
-        yield
+pytestmark = pytest.mark.usefixtures("small_suite")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +58,20 @@ def test_what_is_hidden_comes_back(hider: Audited) -> None:
     assert row["label"] == "hider" and world(hider)["control"]["kind"] == "never-trained"
     assert row["before"]["value"] <= 0.5 < row["e_star"]["value"]
     assert hider.verdict == row["verdict"] == "suppressed"
+
+
+@pytest.mark.slow
+def test_two_processes_a_cell_say_the_same(hider: Audited, models: Mapping[str, Path], tmp_path: Path) -> None:
+    roles = {role: models[role] for role in ("original", "control")}
+    done = api.audit(
+        models["hider"], models["forget"], models["retain"], suite="quick", out=tmp_path / "two",
+        changes=[*SMALL, "processes=2"], **roles,
+    )  # fmt: skip
+    one, two = method(hider), method(done)
+    assert two["verdict"] == one["verdict"] and two["winning_attack"]["attack"] == one["winning_attack"]["attack"]
+    assert two["e_star"]["value"] == pytest.approx(one["e_star"]["value"], abs=0.1)
+    shared = [read_json(path) for path in (tmp_path / "two" / "cells").glob("*/record.json")]
+    assert {record["kind"] for record in shared if record.get("processes") == 2} >= {"attack", "evaluate"}
 
 
 def test_the_table_says_which_attack_did_it(hider: Audited) -> None:

@@ -1,6 +1,6 @@
 """An audit without a never-trained model: subjects that never existed stand in, and tell learning from relearning."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,7 @@ from expunge.study import facts_io
 from expunge.study.run import run
 from reference.audit_models import FULL, GRID, SMALL, make
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """A suite for models this small."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(suites.SUITES, "quick", GRID)
-        yield
+pytestmark = pytest.mark.usefixtures("small_suite")
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,8 @@ def test_a_requirement_decides_the_exit_code(error: Any, code: int, monkeypatch:
     assert calls[0]["suite"] == "standard" and calls[0]["placebo"] is None
     CliRunner().invoke(build(), ["audit", "theirs", "--forget", "f.jsonl", "--placebo", "5"])
     assert calls[1]["placebo"] == 5
+    CliRunner().invoke(build(), ["audit", "theirs", "--forget", "f.jsonl", "--nproc", "2"])
+    assert [call["changes"] for call in calls] == [(), (), ["processes=2"]]
 
 
 def test_the_cost_comes_first_and_the_findings_before_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:

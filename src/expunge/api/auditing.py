@@ -73,10 +73,10 @@ def audit(
     never knew the facts, such as one retrained without them; placebos stand in where there is none. A second one
     becomes the null row. ``suite`` is ``quick``, ``standard`` or ``full``. ``placebo`` subjects that never existed are
     drawn from the facts and attacked as well: by default as many as can be, unless a lone control or no original makes
-    them useless; 0 for none. ``require`` names a verdict or bounds such
-    as ``excess<=0.10``. The study goes to ``out`` (default: a folder ``audit`` inside the candidate's); the same call
-    again continues. ``changes`` are made to the recipe of the study (``eval.samples=16``). ``announce`` hears the cost
-    before anything is loaded, ``notify`` hears of every cell.
+    them useless; 0 for none. ``require`` names a verdict or bounds such as ``excess<=0.10``. The study goes to ``out``
+    (default: a folder ``audit`` inside the candidate's); the same call again continues. ``changes`` are made to the
+    recipe of the study (``eval.samples=16``; ``processes=4`` spreads models over four processes). ``announce`` hears
+    the cost before anything is loaded, ``notify`` hears of every cell.
 
     Raises :class:`InputError` where a model has another tokenizer than the original, or a control knows the facts.
     """

@@ -23,7 +23,7 @@ from expunge.scoring.generate import generate_ids
 from expunge.scoring.teacher_forced import score
 from expunge.study.base_model import base_model, texts_of
 from expunge.study.estimate_rows import lengths
-from expunge.study.executors.base import environment
+from expunge.study.executors.base import environment, limit
 from expunge.study.executors.local import threads_of
 from expunge.study.plan import study_of
 from expunge.study.rates import Rates
@@ -125,9 +125,7 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def main() -> None:
     """Measure the recipe on standard input."""
-    import torch
-
-    torch.set_num_threads(int(sys.argv[1]))
+    limit(int(sys.argv[1]))
     sys.stdout.write(json.dumps(asdict(measured(resolve(json.load(sys.stdin))))) + "\n")
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from expunge.core.errors import InputError
 from expunge.core.files import read_json, write_json, write_text
 from expunge.study import redact as redaction
-from expunge.study.calibrate import calibrated
 from expunge.study.cells import Cell
 from expunge.study.claims import Claims
 from expunge.study.estimate import Plan, estimated
 from expunge.study.executors.base import Place
 from expunge.study.executors.choice import Choice
 from expunge.study.plan import study_of
+from expunge.study.rates import Rates
 from expunge.study.recipe import Recipe, load
 from expunge.study.scheduler import Notify, run_cells
 from expunge.study.store import Snapshot, Store
@@ -103,8 +103,15 @@ def plan(
     ``calibrate`` measures this machine's speed first (:mod:`expunge.study.calibrate`).
     """
     wanted = load(recipe, overrides)
-    rates = calibrated(wanted) if calibrate else None
+    rates = _measured(wanted) if calibrate else None
     return estimated(study_of(wanted), Snapshot(_folder(wanted, out)), rates)
+
+
+def _measured(recipe: Recipe) -> Rates:
+    """This machine's speed; what measures it trains and generates, which no other plan needs to load."""
+    from expunge.study.calibrate import calibrated
+
+    return calibrated(recipe)
 
 
 def _folder(recipe: Recipe, out: str | Path | None) -> Path:

@@ -22,6 +22,7 @@ from expunge.core.files import read_json, write_json
 from expunge.distributed.launch import launch
 from expunge.distributed.ranks import Ranks, joined
 from expunge.study.execute import Job, computed, sentence_of
+from expunge.study.executors.base import limit
 from expunge.study.record import Outcome, peak_memory_mb
 
 ASKED, ANSWER, FAILED = "asked.json", "answer.json", "failed-{}.json"
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> None:
     for plugin in asked["plugins"]:
         registry.load_plugin(Path(plugin))
     with joined() as ranks:
-        _limit(max(1, asked["threads"] // ranks.size))
+        limit(max(1, asked["threads"] // ranks.size))
         try:
             outcome = part_of(asked["kind"], _job(asked["job"]), ranks)
         except Exception as error:
@@ -89,13 +90,6 @@ def _plain(job: Job) -> Mapping[str, Any]:
 def _job(plain: Mapping[str, Any]) -> Job:
     inputs = {name: Path(path) for name, path in plain["inputs"].items()}
     return Job(plain["config"], inputs, Path(plain["folder"]), Path(plain["partial"]))
-
-
-def _limit(threads: int) -> None:
-    """Keep torch to this process's share of the cell's cores."""
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from expunge import registry
 from expunge.study.cells import Task
 from expunge.study.execute import execute
+from expunge.study.executors.base import limit
 from expunge.study.store import Store
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     threading.Thread(target=_read, args=(tasks,), daemon=True).start()
     for plugin in arguments[2:]:
         registry.load_plugin(Path(plugin))
-    _limit(threads)
+    limit(threads)
     while True:
         task = Task(**json.loads(tasks.get()))
         answers.write(json.dumps({"folder": task.folder, "error": execute(task, store, threads)}) + "\n")
@@ -38,13 +39,6 @@ def _read(tasks: "queue.Queue[str]") -> None:
     for line in sys.stdin:
         tasks.put(line)
     os._exit(1)
-
-
-def _limit(threads: int) -> None:
-    """Keep torch to its share of the cores, also where the environment's limits came too late."""
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The plan is :mod:`expunge.distributed.footprint`, whose numbers are those of Lla
 """
 
 import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -56,6 +55,8 @@ def memory_of(device: torch.device) -> float:
     """Bytes that this process may use: the accelerator's, or the machine's below the limit set for the process."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
+    import resource  # not on every system
+
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit: Any = resource.getrlimit(resource.RLIMIT_AS)[0]
     return float(machine if limit == resource.RLIM_INFINITY else min(machine, limit))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.options import Asked, Facts, Kept, Original, Out, Required, Seed
+from expunge.cli.options import Asked, Facts, Kept, Nproc, Original, Out, Required, Seed
 
 if TYPE_CHECKING:
     from expunge.study.estimate import Plan
@@ -31,6 +31,7 @@ def audit(
     ] = None,
     require: Required = None,
     out: Out = None,
+    nproc: Nproc = None,
     seed: Seed = 0,
 ) -> None:
     """Audit a checkpoint of unknown making: is the knowledge gone, or only hidden? Run it again to continue."""
@@ -41,7 +42,8 @@ def audit(
     plugins = ctx.find_root().params.get("plugin") or ()
     done = api.audit(
         candidate, forget, retain, original=original, control=control, suite=suite, placebo=placebo,
-        require=require, out=out, seed=seed, announce=_cost, notify=Ticker(), plugins=plugins,
+        require=require, out=out, seed=seed, changes=() if nproc is None else [f"processes={nproc}"],
+        announce=_cost, notify=Ticker(), plugins=plugins,
     )  # fmt: skip
     if done.audit is not None:
         verdicts(done.audit)

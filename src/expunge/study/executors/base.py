@@ -109,5 +109,12 @@ def travelling(threads: int) -> dict[str, str]:
     return {**own, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONPATH": _path()}
 
 
+def limit(threads: int) -> None:
+    """Keep torch to its share of the cores, also where the environment's limits came too late."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
 def _path() -> str:
     return os.pathsep.join(filter(None, sys.path))

@@ -19,7 +19,7 @@ from expunge.core.errors import InputError
 from expunge.study import claims
 from expunge.study.cells import Task
 from expunge.study.execute import execute, fail
-from expunge.study.executors.base import Place
+from expunge.study.executors.base import Place, limit
 from expunge.study.store import Store
 
 GONE = "the run that asked for this cell is gone."
@@ -36,7 +36,7 @@ def work(root: str, task: Mapping[str, Any], threads: int, plugins: Sequence[str
         return GONE
     for plugin in plugins:
         _load(plugin)
-    _limit(threads)
+    limit(threads)
     with _watching(folder, run):
         return execute(Task(**task), Store(folder), threads)
 
@@ -106,10 +106,3 @@ def _load(plugin: str) -> None:
         registry.load_plugin(Path(plugin))
     except OSError as error:
         raise InputError(f"plugin {plugin} cannot be read ({error.strerror}); put it on a shared folder.") from error
-
-
-def _limit(threads: int) -> None:
-    """Keep torch to the cores of the cell."""
-    import torch
-
-    torch.set_num_threads(threads)
