@@ -1,5 +1,6 @@
 """What a plan says a study will take, against counts made by hand."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -21,8 +22,9 @@ from expunge.study.makespan import makespan
 from expunge.study.plan import study_of
 from expunge.study.rates import Rates
 from expunge.study.recipe import resolve
+from expunge.study.run import plan
 from expunge.study.store import Store
-from reference.tiny_study import RECIPE
+from reference.tiny_study import RECIPE, copied
 
 
 def facts() -> Knowledge:
@@ -199,6 +201,18 @@ def test_finished_cells_correct_their_own_kind(tmp_path: Path) -> None:
             continue
         before = guessed[item.cell.folder].seconds - 1
         assert item.seconds - 1 == pytest.approx(slower.get(item.cell.kind, 1.25) * before), item.cell.label
+
+
+def test_a_model_that_was_not_kept_is_counted_where_a_new_cell_reads_it(tmp_path: Path) -> None:
+    folder = copied(tmp_path / "run")
+    for path in folder.glob("cells/*/model"):
+        shutil.rmtree(path)
+    assert not plan(RECIPE, out=folder).open, "nobody reads them any more"
+    more = plan({**RECIPE, "methods": ["npo", "gradient_difference"]}, out=folder)
+    again = [item for item in more.open if item.status == "done"]
+    assert {item.cell.kind for item in again} == {"teach"} and all(item.columns()[2] == "again" for item in again)
+    assert all(item.seconds == Store(folder).record(item.cell)["wall_s"] for item in again)
+    assert more.seconds(1) > sum(item.seconds for item in again)
 
 
 def test_a_measured_speed_is_that_of_the_recipe_and_changes_only_the_time(tmp_path: Path) -> None:

@@ -203,7 +203,8 @@ def test_numbers_are_turned_towards_knowing(ran: api.studying.Ran) -> None:
     numbers = next(one for one in document(ran.folder)["models"] if one["label"] == "shallow")["numbers"]
     assert numbers["probability"] == measured["probability"]["value"] and numbers["loss"] == -measured["loss"]["value"]
     assert "utility" not in numbers and "retain_kl" not in numbers and "relearn/qa" in numbers
-    assert set(document(ran.folder)["not_measured"]) >= {"truth_ratio"}
+    assert numbers["truth_ratio"] == -measured["truth_ratio"]["value"] and 0 < measured["truth_ratio"]["value"] <= 1
+    assert set(document(ran.folder)["not_measured"]) >= {"forget_quality"}
 
 
 def test_the_page_is_beside_the_report_and_can_be_rebuilt(ran: api.studying.Ran) -> None:

@@ -25,6 +25,7 @@ Need = Literal[
     "control",
     "membership",
     "choices",
+    "wrong_answers",
     "own_answers",
     "margins",
 ]
@@ -39,6 +40,7 @@ MISSING = {
     "control": "no model that never knew the facts is at hand",
     "membership": "no facts that no model was taught are at hand",
     "choices": "no probe has wrong answers to choose from",
+    "wrong_answers": "no question has wrong answers",
     "own_answers": "no answer of the model's own was scored",
     "margins": "one model alone has no distribution; KLoM is read over replicates, in the audit",
 }
@@ -60,6 +62,14 @@ class Attackable(Protocol):
         ...
 
 
+class Answered(Protocol):
+    """Questions whose right and wrong answers are scored when they are first read."""
+
+    def scored(self, *, control: bool = False) -> Sequence[ProbeScore]:
+        """All answers under the model, or under the control."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Margins:
     """One probe of one subject: its margin under several unlearned and several retrained models."""
@@ -78,7 +88,8 @@ class Evidence:
     ``end_ids`` are the token ids that end an answer. ``asked`` are the encoded probes, and ``model``, ``original`` (θ₀)
     and ``control`` (never knew the facts) lend the models themselves, for metrics that look inside. ``membership``
     holds the facts beside facts that no model was taught, ``choices`` the probes with their wrong answers as options,
-    ``own_answers`` what the model itself answers and how sure it is, and ``margins`` the probes under several models.
+    ``wrong_answers`` one question a fact with right and wrong answers, ``own_answers`` what the model itself answers
+    and how sure it is, and ``margins`` the probes under several models.
     """
 
     scores: Sequence[ProbeScore] | None = None
@@ -93,6 +104,7 @@ class Evidence:
     control: Lender | None = None
     membership: Attackable | None = None
     choices: Sequence[Choice] | None = None
+    wrong_answers: Answered | None = None
     own_answers: Sequence[OwnAnswer] | None = None
     margins: Sequence[Margins] | None = None
 

@@ -1,6 +1,7 @@
 """Gathering the evidence that a set of metrics reads, each part once."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from expunge.core.errors import InputError
@@ -8,6 +9,8 @@ from expunge.knowledge.encode import question_ids
 from expunge.knowledge.facts import Fact
 from expunge.metrics.base import Evidence, Metric, Need
 from expunge.metrics.membership_sides import Membership
+from expunge.metrics.truth_ratio import PERTURBED
+from expunge.metrics.wrong_answers import WrongAnswers
 from expunge.models.chat import Encoder
 from expunge.models.view import View
 from expunge.registry import build
@@ -78,6 +81,7 @@ def gather(
     more: dict[str, Any] = {
         "membership": _membership((asked, scores), (taught, untaught), forms, encoder, lent),
         "choices": _choices(view, encoder, facts, forms) if "choices" in needs else None,
+        "wrong_answers": _wrong_answers(encoder, facts, forms, lent),
         "own_answers": own_answers(view, ends, asked) if "own_answers" in needs else None,
     }
     return Evidence(scores, texts, kl, found, ends, reasons, asked, **lent, **more)
@@ -112,9 +116,29 @@ def _choices(
     view: View, encoder: Encoder, facts: Sequence[Fact], forms: Sequence[str] | None
 ) -> Sequence[Choice] | None:
     """The options of lettered questions; where there are none, of the first form asked that has wrong answers."""
+    form = _first_with_wrong(facts, (CHOICE, *(forms or asking_forms(facts))))
+    return None if form is None else choices(view, encoder, facts, form)
+
+
+def _wrong_answers(
+    encoder: Encoder, facts: Sequence[Fact], forms: Sequence[str] | None, lent: Mapping[str, Lent | None]
+) -> WrongAnswers | None:
+    """Every fact's question in the first form asked that has wrong answers; nothing is scored yet."""
+    form, model = _first_with_wrong(facts, forms or asking_forms(facts)), lent["model"]
+    if form is None or model is None:
+        return None
+    first = [(fact, next((probe for probe in fact.of_form(form) if probe.perturbed), None)) for fact in facts]
+    questions = [
+        replace(fact, probes=(probe, *(replace(probe, answer=text, form=PERTURBED) for text in probe.perturbed)))
+        for fact, probe in first
+        if probe is not None
+    ]
+    return WrongAnswers(ask(questions, encoder, (form, PERTURBED)), model, lent["control"])
+
+
+def _first_with_wrong(facts: Sequence[Fact], forms: Sequence[str]) -> str | None:
     having = {probe.form for fact in facts for probe in fact.probes if probe.prompt and probe.perturbed}
-    wanted = [form for form in (CHOICE, *(forms or asking_forms(facts))) if form in having]
-    return choices(view, encoder, facts, wanted[0]) if wanted else None
+    return next((form for form in forms if form in having), None)
 
 
 def spoken(

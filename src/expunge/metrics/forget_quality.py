@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from expunge.core.errors import InputError
-from expunge.metrics.base import Reading
+from expunge.metrics.base import Evidence, Metric, Need, Reading
+from expunge.metrics.truth_ratio import sides
+from expunge.registry import metric
 
 
 def forget_quality(model: Sequence[float], retain: Sequence[float] | None, *, why: str = "") -> Reading:
@@ -28,3 +32,28 @@ def forget_quality(model: Sequence[float], retain: Sequence[float] | None, *, wh
 def least_quality(n: int, m: int) -> float:
     """p-value of two samples that do not overlap, 2/C(n + m, n): below it no sample of this size can fall."""
     return 2 / math.comb(n + m, n)
+
+
+@metric("forget_quality")
+@dataclass(frozen=True, kw_only=True)
+class ForgetQuality(Metric):
+    """p-value of the Kolmogorov–Smirnov test between this model's truth ratios and those of one that never knew.
+
+    TOFU (arXiv 2401.06121), section 2.2. High where the two cannot be told apart, which few questions make easy:
+    compare it between models of one world only. It has no interval.
+    """
+
+    direction: ClassVar[Literal["lower", "higher"]] = "higher"
+    needs: ClassVar[tuple[Need, ...]] = ("wrong_answers", "control")
+    costly: ClassVar[bool] = True
+    forget_only: ClassVar[bool] = True
+
+    def compute(self, evidence: Evidence, *, seed: int = 0) -> Reading:
+        """The p-value; the control is scored on the same questions."""
+        if (lack := self.lacking(evidence)) is not None or evidence.wrong_answers is None:
+            return lack or Reading(None)
+        own, never = (
+            [pair.log_ratio for pair in sides(evidence.wrong_answers.scored(control=control))]
+            for control in (False, True)
+        )
+        return forget_quality(own, never)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from expunge.core.errors import InputError
 from expunge.metrics.base import Evidence, Metric, Value
-from expunge.metrics.truth_ratio import PARAPHRASED, PERTURBED
+from expunge.metrics.truth_ratio import PARAPHRASED, PERTURBED, answers
 from expunge.registry import metric
 
 
@@ -23,7 +23,7 @@ class NormalisedProbability(Metric):
     """Mean over questions of the answer's probability over that of the answer and all wrong answers together.
 
     TOFU (arXiv 2401.06121), section 2.2, for real authors and world facts; probabilities are normalised by length.
-    ``epsilon`` is added to the denominator: 0 is ours, 1e-10 open-unlearning's. Needs the form ``perturbed_answer``.
+    ``epsilon`` is added to the denominator: 0 is ours, 1e-10 open-unlearning's. Reads what :class:`TruthRatio` reads.
     A model without preferences gives 1/(1 + number of wrong answers).
     """
 
@@ -36,13 +36,13 @@ class NormalisedProbability(Metric):
 
     def rows(self, evidence: Evidence) -> list[Value]:
         """A share in [0, 1] a question with wrong answers."""
-        wrong: dict[str, list[float]] = {}
-        for item in evidence.scores or ():
+        scores, wrong = answers(evidence), dict[str, list[float]]()
+        for item in scores:
             if item.probe.form == PERTURBED:
                 wrong.setdefault(item.fact.id, []).append(item.score.nll_mean)
         asked = {
             item.fact.id: item
-            for item in reversed(evidence.scores or ())
+            for item in reversed(scores)
             if item.probe.form not in (PARAPHRASED, PERTURBED) and item.fact.id in wrong
         }
         return [

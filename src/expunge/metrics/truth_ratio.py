@@ -18,6 +18,14 @@ PEER_EPSILON = 1e-10
 """What open-unlearning adds to denominators."""
 
 
+def answers(evidence: Evidence) -> Sequence[ProbeScore]:
+    """The scored probes or, where none of them is a wrong answer, the questions that were asked with some."""
+    scores = evidence.scores or ()
+    if evidence.wrong_answers is None or any(item.probe.form == PERTURBED for item in scores):
+        return scores
+    return evidence.wrong_answers.scored()
+
+
 @dataclass(frozen=True, slots=True)
 class Sides:
     """Mean NLL a token of the right and of the wrong answers to one question, in nats."""
@@ -102,10 +110,12 @@ class TruthRatio(Metric):
     taken in log space. ``aggregator``: ``closer_to_1_better`` (forget sets), ``true_better`` max(0, 1 − r) (retain
     sets) or ``prob_mean`` 1/(1 + r); open-unlearning's names. ``epsilon`` is added to denominators: 0, our choice,
     computes in log space; 1e-10 is open-unlearning's form, in which r falls to 0 once the right answer costs more than
-    23 nats a token. Needs the forms ``paraphrased_answer`` (or the plain answer) and ``perturbed_answer``.
+    23 nats a token. Reads the forms ``paraphrased_answer`` (or the plain answer) and ``perturbed_answer``, or one
+    question a fact that has wrong answers.
     """
 
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
+    forget_only: ClassVar[bool] = True
     aggregator: str = "closer_to_1_better"
     epsilon: float = 0.0
 
@@ -119,4 +129,4 @@ class TruthRatio(Metric):
     def rows(self, evidence: Evidence) -> list[Value]:
         """A value in [0, 1] a question with wrong answers."""
         judge = AGGREGATORS[self.aggregator]
-        return [Value(pair.subject, judge(pair, self.epsilon)) for pair in sides(evidence.scores or ())]
+        return [Value(pair.subject, judge(pair, self.epsilon)) for pair in sides(answers(evidence))]

@@ -106,11 +106,12 @@ def _attack(config: Mapping[str, Any], facts: Knowledge, sizes: EvalSection) -> 
 
 
 def _evaluate(config: Mapping[str, Any], facts: Knowledge, sizes: EvalSection) -> Effort:
-    """Scores, four rivals of every forget answer, the original's scores, and answers; and samples, of the original."""
+    """Scores, four rivals and three wrong answers of every forget answer, the original's scores, and answers; of the
+    original also samples."""
     known = sizes.generate / max(1, len(facts.forget))
     written = answers(facts.forget, ("qa",)) * min(1.0, known) + answers(facts.retain_eval, ("qa",))
     own = sizes.samples * sizes.sample_tokens if config["original"] else 0
-    more = Effort(0, 5 * sum(lengths(facts.forget, ("qa",)) or lengths(facts.forget, None)), written + own)
+    more = Effort(0, 8 * sum(lengths(facts.forget, ("qa",)) or lengths(facts.forget, None)), written + own)
     return _reading(facts, sizes) + more
 
 

@@ -21,6 +21,7 @@ from expunge.study.executors.choice import Choice
 from expunge.study.makespan import makespan
 from expunge.study.plan import Study
 from expunge.study.rates import START_S, Rates
+from expunge.study.scheduler import to_run
 from expunge.study.sections import EvalSection
 from expunge.study.store import Status, Store
 from expunge.study.text_plan import SECONDS_A_REQUEST, requests
@@ -37,7 +38,10 @@ BASE_GIB = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One cell of a plan; ``tokens``, ``seconds`` and ``gib`` are what it will take, or took when it is done."""
+    """One cell of a plan; ``tokens``, ``seconds`` and ``gib`` are what it will take, or took when it is done.
+
+    A done cell is to be run ``again`` where its model was not kept and a reader needs it.
+    """
 
     cell: Cell
     status: Status
@@ -45,11 +49,17 @@ class Planned:
     seconds: float
     gib: float
     requests: int = 0
+    again: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether a run would compute it."""
+        return self.again or self.status != "done"
 
     def columns(self) -> tuple[str, str, str, str, str, str]:
         """Folder, label, state, tokens, minutes and memory in GiB, as text."""
         numbers = (f"{self.tokens:,}", f"{self.seconds / 60:.1f}", f"{self.gib:.1f}")
-        return (self.cell.folder, self.cell.label, self.status, *numbers)
+        return (self.cell.folder, self.cell.label, "again" if self.again else self.status, *numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ class Plan:
     @property
     def open(self) -> tuple[Planned, ...]:
         """The cells that are still to be run."""
-        return tuple(item for item in self.cells if item.status != "done")
+        return tuple(item for item in self.cells if item.open)
 
     def seconds(self, runs: int) -> float:
         """Wall time of the open cells, by ``runs`` runs of so many workers each."""
@@ -128,7 +138,11 @@ def estimated(study: Study, store: Store, rates: Rates | None = None) -> Plan:
     facts, sizes = facts_of(study), study.recipe.eval
     guesses = {cell.folder: _guess(cell, facts, sizes, rates) for cell in study.cells}
     factors = _corrections(study.cells, guesses, store)
-    planned = [_planned(cell, guesses[cell.folder], factors.get(cell.kind, 1.0), store) for cell in study.cells]
+    wanted = {cell.folder for cell in to_run(study.cells, store)}
+    planned = [
+        _planned(cell, guesses[cell.folder], factors.get(cell.kind, 1.0), store, again=cell.folder in wanted)
+        for cell in study.cells
+    ]
     backend = (study.recipe.executor or Choice()).build()
     abreast = backend.abreast(study.recipe.workers)
     return Plan(tuple(planned), abreast, backend.gpus_a_cell, study.recipe.processes)
@@ -145,12 +159,13 @@ def facts_of(study: Study) -> dict[str, Knowledge]:
     return facts
 
 
-def _planned(cell: Cell, guess: "Guess", factor: float, store: Store) -> Planned:
-    """A done cell by its record, an open one by its guess."""
+def _planned(cell: Cell, guess: "Guess", factor: float, store: Store, *, again: bool) -> Planned:
+    """A done cell by its record, also one whose dropped model is wanted ``again``; an open one by its guess."""
     status = store.status(cell)
     if status == "done":
         record = store.record(cell)
-        return Planned(cell, status, int(record["tokens"]), record["wall_s"], record["peak_memory_mb"] / 1024)
+        cost = (int(record["tokens"]), record["wall_s"], record["peak_memory_mb"] / 1024)
+        return Planned(cell, status, *cost, again=again)
     seconds = guess.start_s + factor * guess.seconds
     return Planned(cell, status, round(guess.tokens), seconds, guess.gib, guess.requests)
 
