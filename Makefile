@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint scan docs clean
 
 demo: $(VENV)/.package  ## the main job on the real small model: ends with a verdict table and a report
 	$(BIN)/expunge run recipes/demo.yaml
@@ -16,6 +16,9 @@ lint: $(VENV)/.dev  ## style, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+scan:  ## known vulnerabilities of the pinned dependencies; needs the network
+	$(PYTHON) .ci/scan.py constraints.txt
 
 docs: $(VENV)/.package  ## rewrite the generated reference tables
 	$(BIN)/python docs/generate.py
