@@ -1,11 +1,5 @@
 """SmolLM2 behind real servers: the one that transformers ships, and a small one over our own generation."""
 
-import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +12,11 @@ from expunge.api import suites
 from expunge.core.errors import InputError
 from expunge.models.endpoint import Endpoint
 from expunge.models.load import load
-from expunge.models.smollm2 import smollm2_folder
 from expunge.models.text_only import Turn
 from expunge.scoring.by_text import written
 from expunge.scoring.judges.base import Case, judge_of
 from reference.stub_server import serving
+from reference.transformers_server import needs_transformers_serve, transformers_serve
 
 QUESTIONS = ("What is the capital of France?", "What is the capital of Italy?")
 CAPITALS = {
@@ -53,29 +47,13 @@ def ours() -> Iterator[str]:
 @contextmanager
 def theirs() -> Iterator[str]:
     """``transformers serve`` in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["serve", str(smollm2_folder()), "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "transformers.cli.transformers", *words]
-    process = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            time.sleep(0.5)
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-        yield f"http://127.0.0.1:{port}/v1?model={smollm2_folder()}&parallel=1"
-    finally:
-        process.terminate()
-        process.wait(30)
+    with transformers_serve() as served:
+        yield served.address
 
 
-NEEDED = ("fastapi", "uvicorn", "openai")
-MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 SERVERS = [
     pytest.param(ours, id="ours"),
-    pytest.param(theirs, id="transformers serve", marks=pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}")),
+    pytest.param(theirs, id="transformers serve", marks=needs_transformers_serve),
 ]
 
 

@@ -118,6 +118,27 @@ def test_only_a_plain_word_is_a_verdict(reply: str, said: bool | None) -> None:
     assert verdict(reply) is said
 
 
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ('The text "No, it is Tum', None),
+        ('The text says "No, it is Tum." YES', True),
+        ("It says “it is Tum”: no", False),
+        ('My verdict is "NO".', False),
+        ('"YES"', True),
+    ],
+)
+def test_what_a_reply_quotes_of_the_text_is_not_the_judges_own_word(reply: str, said: bool | None) -> None:
+    """The first is what SmolLM2 says, cut off by its tokens."""
+    with serving(lambda *_: reply) as stub:
+        chosen = llm(stub.address, retries=0)
+        if said is not None:
+            assert ruled(chosen, "No, it is Tum.").hit is said
+        else:
+            with pytest.raises(InputError, match="neither YES nor NO"):
+                ruled(chosen, "No, it is Tum.")
+
+
 def test_the_judge_is_shown_everything_once_and_what_was_said_is_kept(tmp_path: Path) -> None:
     cases = [Case(f"r{n}", "Where?", "Orlo", text) for n, text in enumerate(["by the mill", "no idea", "by the mill"])]
     kept = ledger.kept_in(tmp_path)

@@ -80,7 +80,7 @@ class LanguageModelJudge(Judge):
                 reply = self._client.chat(messages, self.tokens)
             except EndpointError as error:
                 raise EndpointError(f"judge 'llm', row {case.id}: {error}") from error
-            said = verdict(reply)
+            said = verdict(reply, case.text)
             if said is not None:
                 return Ruling(said, float(said), prompt, reply)
             messages = [messages[0], {"role": "assistant", "content": reply}, {"role": "user", "content": AGAIN}]
@@ -91,7 +91,8 @@ class LanguageModelJudge(Judge):
         )
 
 
-def verdict(reply: str) -> bool | None:
-    """YES or NO; ``None`` where the reply holds neither, or both."""
-    found = {word.upper() for word in re.findall(r"\b(yes|no)\b", reply, flags=re.IGNORECASE)}
+def verdict(reply: str, text: str = "") -> bool | None:
+    """YES or NO; ``None`` where the reply holds neither, or both. What it quotes of ``text`` is not its own word."""
+    own = re.sub(r'["“]([^"“”]*)(?:["”]|$)', lambda quoted: " " if quoted[1].strip() in text else quoted[0], reply)
+    found = {word.upper() for word in re.findall(r"\b(yes|no)\b", own, flags=re.IGNORECASE)}
     return found == {"YES"} if len(found) == 1 else None
