@@ -120,7 +120,7 @@ def refused(data: Path, verb: str, asked: dict[str, Any]) -> str:
     [
         ("evaluate", {"metrics": ["mia_loss_auc"]}, "'mia_loss_auc' looks inside a model on one process"),
         ("evaluate", {"judge": "containment"}, "a judge would be asked once by every process"),
-        ("attack", {"attack": "quantise"}, "'quantise' reads or edits a whole model, on one process"),
+        ("attack", {"attack": "prune"}, "'prune' looks inside or edits a model, on one process"),
         ("evaluate", {"nproc": 3}, "3 processes were asked for and 2 started"),
     ],
 )

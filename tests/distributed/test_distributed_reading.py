@@ -13,11 +13,14 @@ from contracts.methods import people
 from contracts.world import fresh
 from expunge import registry
 from expunge.attacks.base import Attack
+from expunge.attacks.prompting import PromptAttack
 from expunge.attacks.relearn import Relearn
+from expunge.attacks.tuned import TunedPrompt
 from expunge.distributed.sharding import Layout, shard
 from expunge.knowledge.facts import Knowledge
 from expunge.knowledge.splits import split_by_subject
 from expunge.metrics.utility import baseline
+from expunge.models.load import load
 from expunge.models.rows import Row
 from expunge.models.view import View
 from expunge.scoring.divergence import kl_by_row
@@ -137,6 +140,8 @@ FEW: dict[str, Any] = {"rates": (1e-2,), "steps": (1, 3)}
 GRIDS: dict[str, dict[str, Any]] = {
     "relearn": {**FEW, "lora_rates": (1e-2,), "access": ("full", "balanced", "lora"), "rank": 2},
     "unlearn_smooth": {},
+    "sampling": {"budgets": (1, 2), "tokens": 3},
+    "step_by_step": {"budgets": (1, 2), "tokens": 3},
 }
 """Short grids; a published protocol has its own."""
 
@@ -144,17 +149,21 @@ GRIDS: dict[str, dict[str, Any]] = {
 def attacked(name: str, spread: bool) -> list[tuple[str, float, tuple[bool, ...], tuple[float, ...]]]:
     """Every point in float64: its id, utility, hits and log-probabilities."""
     loaded, facts = loaded_fresh("tiny"), people(0, 9)
-    loaded.model.double()  # type: ignore[no-untyped-call]
-    if spread:
-        shard(loaded.model, Layout(world_size=dist.get_world_size()))
+    original = load("tiny", template="plain", seed=2) if "original" in attacks()[name].needs else None
+    for held in (loaded, original):
+        if held is not None:
+            held.model.double()
+        if spread and held is not None:
+            shard(held.model, Layout(world_size=dist.get_world_size()))
     split = split_by_subject(facts[:6], seed=1)
     world = Knowledge("people", facts[:6], (), facts[6:], streams={"unrelated": people(6, 9)}, split=split)
-    grid = registry.build("attack", name, **GRIDS.get(name, FEW))
+    own = FEW if issubclass(attacks()[name], Relearn) else {}
+    grid = registry.build("attack", name, **GRIDS.get(name, own))
     # A processor that knows bfloat16 would otherwise train in it.
     narrow = mock.patch.object(torch.cpu, "_is_avx512_bf16_supported", return_value=False)
     with exact(torch.float64), narrow:
         measure = baseline(loaded.view(), loaded.encoder, facts[6:], facts[6:])
-        points = grid.run(loaded, world, split, measure, seed=2)
+        points = grid.run(loaded, world, split, measure, seed=2, original=original)
     return [
         (
             point.id,
@@ -166,9 +175,7 @@ def attacked(name: str, spread: bool) -> list[tuple[str, float, tuple[bool, ...]
     ]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "relearn" else pytest.mark.slow) for name in SPREAD]
-)
+@pytest.mark.parametrize("name", SPREAD)
 def test_every_attack_that_spreads_reads_what_one_process_reads(name: str, ranks: Ranks) -> None:
     alone = attacked(name, False)
     assert alone[-1][3] != pytest.approx(alone[0][3], abs=1e-4), "the attack moves nothing"
@@ -179,5 +186,12 @@ def test_every_attack_that_spreads_reads_what_one_process_reads(name: str, ranks
             assert one[3] == pytest.approx(two[3], abs=100 * CLOSE)
 
 
-def test_attacks_that_train_spread() -> None:
-    assert {name for name, kind in attacks().items() if issubclass(kind, Relearn)} == set(SPREAD)
+def test_attacks_that_train_ask_or_edit_blindly_spread() -> None:
+    """But not those that search for a prompt, which need gradients of its tokens, nor those whose judge is asked."""
+    ask = {name for name, kind in attacks().items() if issubclass(kind, PromptAttack)}
+    search = {name for name, kind in attacks().items() if issubclass(kind, TunedPrompt)}
+    train = {name for name, kind in attacks().items() if issubclass(kind, Relearn)}
+    assert train and search < ask and train | (ask - search) | {"quantise", "noise", "interpolate"} == set(SPREAD)
+    judged = {"name": "llm", "base_url": "http://localhost:9/v1", "model": "m"}
+    assert registry.build("attack", "sampling").can_spread
+    assert not registry.build("attack", "sampling", judge=judged).can_spread

@@ -114,7 +114,7 @@ def test_a_number_of_processes_that_is_none_is_refused(wrong: Any) -> None:
 
 def test_what_cannot_be_shared_is_computed_by_one_process() -> None:
     assert {cell.kind for cell in cells() if shares(cell)} == set(SHARED) < set(kind_names())
-    hidden = cells(methods=[{"name": "hide_rescaled", "method": {"inner": "npo"}}], attacks=["quantise"])
+    hidden = cells(methods=[{"name": "hide_rescaled", "method": {"inner": "npo"}}], attacks=["prune"])
     assert not any(shares(cell) for cell in hidden if cell.kind in ("unlearn", "attack"))
     judged = cells(eval={**RECIPE["eval"], "costly": ["mia_loss_auc"]})
     assert not all(shares(cell) for cell in judged if cell.kind == "evaluate")

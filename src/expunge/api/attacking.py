@@ -89,8 +89,8 @@ def attack(
 
 
 def _check_spread(name: str, built: "Attack", ranks: "Ranks") -> None:
-    if ranks.size > 1 and not built.spreads:
-        raise InputError(f"attack {name!r} reads or edits a whole model, on one process; leave it or --nproc out.")
+    if ranks.size > 1 and not built.can_spread:
+        raise InputError(f"attack {name!r} looks inside or edits a model, on one process; leave it or --nproc out.")
 
 
 def _sources(memory: Memory) -> Sequence[str] | None:

@@ -109,7 +109,7 @@ class Attack:
     that is scored), ``original``, ``outputs`` (what the model writes), ``logprobs`` (what it gives its answers).
     ``by_text`` says that it can be run on a model of which only the text is seen
     (:class:`expunge.models.text_only.TextOnly`), and then needs ``outputs`` alone. ``spreads`` says that it can be run
-    on a model that is spread over several processes.
+    on a model that is spread over several processes: all ranks carry it out and make the same passes.
     """
 
     paper: ClassVar[str] = ""
@@ -119,6 +119,11 @@ class Attack:
 
     kind: ClassVar[Literal["weights", "prompt", "readout"]]
     needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def can_spread(self) -> bool:
+        """Whether the attack, with these parameters, can be run on a model that is spread over several processes."""
+        return self.spreads
 
     def notes(self, knowledge: Knowledge, split: Split) -> dict[str, Any]:
         """What the record should say of the data that the attack is run with; by default nothing."""

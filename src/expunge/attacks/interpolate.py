@@ -10,6 +10,7 @@ import torch
 
 from expunge.attacks.tampering import Edit, Scene, Tampering
 from expunge.core.errors import InputError
+from expunge.distributed.shards import full
 from expunge.models.load import LoadedModel
 from expunge.registry import attack
 
@@ -29,6 +30,7 @@ class Interpolate(Tampering):
     paper: ClassVar[str] = "From Dormant to Deleted 2025, arXiv 2505.22310"
     needs: ClassVar[tuple[str, ...]] = ("weights", "original")
     name: ClassVar[str] = "interpolate"
+    spreads: ClassVar[bool] = True
 
     alphas: tuple[float, ...] = (0.1, 0.25, 0.5)
 
@@ -59,4 +61,4 @@ def _moved(alpha: float, original: LoadedModel, copied: LoadedModel) -> None:
     with torch.no_grad():
         for name, weight in copied.model.named_parameters():
             # lerp counts from the nearer end, which is what makes α = 1 exact.
-            weight.lerp_(theirs[name].to(weight), alpha)
+            weight.lerp_(full(theirs[name]).to(weight), alpha)

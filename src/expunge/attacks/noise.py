@@ -27,6 +27,7 @@ class Noise(Tampering):
     paper: ClassVar[str] = "Tice et al. 2024, arXiv 2412.01784"
     needs: ClassVar[tuple[str, ...]] = ("weights",)
     name: ClassVar[str] = "noise"
+    spreads: ClassVar[bool] = True
 
     sigmas: tuple[float, ...] = (0.01, 0.03, 0.1)
     draws: int = 4

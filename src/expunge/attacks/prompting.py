@@ -75,6 +75,7 @@ class PromptAttack(Attack):
     needs: ClassVar[tuple[str, ...]] = ("outputs", "logprobs")
     family: ClassVar[str] = "prompts"
     by_text: ClassVar[bool] = True
+    spreads: ClassVar[bool] = True
     begins: ClassVar[bool] = False
 
     sources: tuple[str, ...] = ()
@@ -97,6 +98,11 @@ class PromptAttack(Attack):
             if source not in self.known:
                 raise InputError(f"attack {self.name!r}: unknown source {source!r}; {suggestion(source, self.known)}")
         judge_of(self.judge)
+
+    @property
+    def can_spread(self) -> bool:
+        """A judge whose rulings nobody could repeat would be asked anew by every rank."""
+        return self.spreads and not judge_of(self.judge).keeps
 
     def variants(self, source: str, asked: Asked, material: Material) -> list[Variant]:
         """The ways in which ``source`` asks for a probe, cheapest first; none where it has none."""

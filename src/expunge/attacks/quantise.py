@@ -37,6 +37,7 @@ class Quantise(Tampering):
     paper: ClassVar[str] = "Zhang et al. 2024, arXiv 2410.16454"
     needs: ClassVar[tuple[str, ...]] = ("weights",)
     name: ClassVar[str] = "quantise"
+    spreads: ClassVar[bool] = True
 
     bits: tuple[int, ...] = (8, 4, 3, 2)
     schemes: tuple[str, ...] = ("rtn",)

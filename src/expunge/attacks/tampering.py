@@ -50,7 +50,8 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One point of the grid: its variant and knob, and what is done to a fresh fp32 copy of the attacked model."""
+    """One point of the grid: its variant and knob, and what is done to a fresh fp32 copy of the attacked model, which
+    is whole also where that model is spread."""
 
     variant: str
     knob: float
@@ -124,10 +125,10 @@ class Tampering(Attack):
         value, parts = first.utility.value, first.utility.parts
         before = AttackPoint("", "", 0.0, 0, value, parts, True, first.t_recall, first.probes)
         edits = self.edits(Scene(loaded, knowledge, split, seed, original))
-        return [before, *(self._point(edit, attacked_copy(loaded), panel, before) for edit in edits)]
+        return [before, *(self._point(edit, loaded, panel, before) for edit in edits)]
 
-    def _point(self, edit: Edit, copied: LoadedModel, panel: Panel, before: AttackPoint) -> AttackPoint:
-        edit.change(copied)
+    def _point(self, edit: Edit, loaded: LoadedModel, panel: Panel, before: AttackPoint) -> AttackPoint:
+        copied = attacked_copy(loaded, lambda model: edit.change(replace(loaded, model=model)))
         place = edit.variant, self.name, edit.knob, 1
         if (reading := _reading(panel, copied)) is None:
             lost = tuple(_lost(probe) for probe in before.probes)

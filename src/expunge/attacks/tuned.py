@@ -53,6 +53,7 @@ class TunedPrompt(PromptAttack):
     known: ClassVar[tuple[str, ...]] = ("unlearned",)
     kind: ClassVar[Literal["weights", "prompt", "readout"]] = "prompt"
     by_text: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     sources: tuple[str, ...] = ("unlearned",)
     budgets: tuple[int, ...] = (1, 4, 16, 64)

@@ -32,7 +32,7 @@ Walk = Callable[[Attack], list[AttackPoint]]
 
 def shares(config: Mapping[str, Any]) -> bool:
     """Whether several processes can carry the attack out together."""
-    return bool(getattr(registry.get("attack", config["attack"]).factory, "spreads", False))
+    return bool(registry.build("attack", config["attack"], **config["params"]).can_spread)
 
 
 def run(job: Job) -> Outcome:
