@@ -10,7 +10,7 @@ from expunge import api, registry
 from expunge.core.errors import InputError
 from expunge.metrics.judged import Judged
 from expunge.metrics.membership_attacks import ATTACKS
-from expunge.study.kinds import evaluate
+from expunge.study.kinds import audit, evaluate
 from expunge.study.plan import study_of
 from expunge.study.recipe import load, resolve
 from expunge.study.yaml import dump, parse
@@ -135,3 +135,9 @@ def test_evaluate_takes_a_control_a_holdout_and_a_judge(tmp_path: Path) -> None:
     assert "no model that never knew" in bare["forget/cka_control"]["reason"]
     with pytest.raises(InputError, match="is also in holdout"):
         api.evaluate("tiny", forget, kept, holdout=forget, **asked)
+
+
+def test_replicates_of_a_metric_without_interval_have_none_together() -> None:
+    """Forget quality is a p-value alone; the outermost of ends that are not known is not known."""
+    assert audit._outermost(min, [0.4, 0.1]) == 0.1 and audit._outermost(max, [0.4, 0.1]) == 0.4
+    assert audit._outermost(min, [None, None]) is None and audit._outermost(max, [0.4, None]) is None

@@ -34,9 +34,10 @@ class Node:
         return [Node(self.path, f"{self.where}.{key}[{index}]", item) for index, item in enumerate(self[key])]
 
     def interval(self, key: str) -> Interval:
-        """The interval under ``key``."""
+        """The interval under ``key``; ends that are not known are the value."""
         node = self.node(key)
-        return Interval(float(node["value"]), float(node["low"]), float(node["high"]))
+        value, ends = float(node["value"]), (node["low"], node["high"])
+        return Interval(value, *(value if end is None else float(end) for end in ends))
 
     def maybe(self, key: str) -> Interval | None:
         """The interval under ``key``, or None where there is none."""

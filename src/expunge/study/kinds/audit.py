@@ -6,7 +6,7 @@ names of the inputs that hold each model's measurements; ``sequence`` of a world
 several replicates) where a recipe asks for some.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from expunge.audit.audit import assemble, audit
@@ -151,18 +151,23 @@ def _example(fact: Fact) -> str:
 
 
 def _metrics(job: Job, world: Mapping[str, Any], label: str) -> dict[str, Any]:
-    """Each metric's mean over replicates, with the outermost ends of their intervals."""
+    """Each metric's mean over replicates, with the outermost ends of their intervals where it has any."""
     readings: dict[str, list[Mapping[str, Any]]] = {}
     for name, reading in _readings(job, world, label):
         readings.setdefault(name, []).append(reading)
     return {
         name: {
             "value": sum(item["value"] for item in items) / len(items),
-            "low": min(item["low"] for item in items),
-            "high": max(item["high"] for item in items),
+            "low": _outermost(min, [item["low"] for item in items]),
+            "high": _outermost(max, [item["high"] for item in items]),
         }
         for name, items in readings.items()
     }
+
+
+def _outermost(choose: Callable[[list[float]], float], ends: Sequence[float | None]) -> float | None:
+    known = [end for end in ends if end is not None]
+    return choose(known) if len(known) == len(ends) else None
 
 
 def _readings(job: Job, world: Mapping[str, Any], label: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
