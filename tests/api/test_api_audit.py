@@ -65,7 +65,7 @@ def test_two_processes_a_cell_say_the_same(hider: Audited, models: Mapping[str, 
     roles = {role: models[role] for role in ("original", "control")}
     done = api.audit(
         models["hider"], models["forget"], models["retain"], suite="quick", out=tmp_path / "two",
-        changes=[*SMALL, "processes=2"], **roles,
+        changes=SMALL, nproc=2, **roles,
     )  # fmt: skip
     one, two = method(hider), method(done)
     assert two["verdict"] == one["verdict"] and two["winning_attack"]["attack"] == one["winning_attack"]["attack"]

@@ -47,7 +47,7 @@ def test_a_requirement_decides_the_exit_code(error: Any, code: int, monkeypatch:
     CliRunner().invoke(build(), ["audit", "theirs", "--forget", "f.jsonl", "--placebo", "5"])
     assert calls[1]["placebo"] == 5
     CliRunner().invoke(build(), ["audit", "theirs", "--forget", "f.jsonl", "--nproc", "2"])
-    assert [call["changes"] for call in calls] == [(), (), ["processes=2"]]
+    assert [call["nproc"] for call in calls] == [None, None, 2]
 
 
 def test_the_cost_comes_first_and_the_findings_before_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ def audit(
     require: Sequence[str] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
+    nproc: int | None = None,
     changes: Sequence[str] = (),
     announce: "Callable[[Plan], None] | None" = None,
     notify: "Notify | None" = None,
@@ -74,9 +75,9 @@ def audit(
     becomes the null row. ``suite`` is ``quick``, ``standard`` or ``full``. ``placebo`` subjects that never existed are
     drawn from the facts and attacked as well: by default as many as can be, unless a lone control or no original makes
     them useless; 0 for none. ``require`` names a verdict or bounds such as ``excess<=0.10``. The study goes to ``out``
-    (default: a folder ``audit`` inside the candidate's); the same call again continues. ``changes`` are made to the
-    recipe of the study (``eval.samples=16``; ``processes=4`` spreads models over four processes). ``announce`` hears
-    the cost before anything is loaded, ``notify`` hears of every cell.
+    (default: a folder ``audit`` inside the candidate's); the same call again continues. ``nproc`` processes share each
+    model (docs/distribution.md). ``changes`` are made to the recipe of the study (``eval.samples=16``). ``announce``
+    hears the cost before anything is loaded, ``notify`` hears of every cell.
 
     Raises :class:`InputError` where a model has another tokenizer than the original, or a control knows the facts.
     """
@@ -85,6 +86,7 @@ def audit(
 
     requirements = [Requirement.parse(text) for text in require or ()]
     recipe, target = _prepared(candidate, forget, retain, original, control, suite, out, seed, placebo)
+    recipe |= {} if nproc is None else {"processes": nproc}
     if announce is not None:
         from expunge.study.run import plan
 

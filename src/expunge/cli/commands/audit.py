@@ -42,8 +42,7 @@ def audit(
     plugins = ctx.find_root().params.get("plugin") or ()
     done = api.audit(
         candidate, forget, retain, original=original, control=control, suite=suite, placebo=placebo,
-        require=require, out=out, seed=seed, changes=() if nproc is None else [f"processes={nproc}"],
-        announce=_cost, notify=Ticker(), plugins=plugins,
+        require=require, out=out, seed=seed, nproc=nproc, announce=_cost, notify=Ticker(), plugins=plugins,
     )  # fmt: skip
     if done.audit is not None:
         verdicts(done.audit)
