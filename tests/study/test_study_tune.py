@@ -368,7 +368,7 @@ def recipe_of(root: Path) -> Recipe:
 def test_the_comparison_loads_and_reports_on_nothing_it_tunes_on(root: Path) -> None:
     recipe = recipe_of(root)
     assert recipe.tune is not None and recipe.tune.trials == 4 and {0.01, 0.1} < set(recipe.budgets)
-    assert recipe.seeds == (1, 2, 3) and not {*recipe.seeds} & {*recipe.tune.seeds}
+    assert len(recipe.seeds) == 3 and not {*recipe.seeds} & {*recipe.tune.seeds, 1, 7}, "1 and 7 were looked at"
     assert 2 <= len(recipe.methods) <= 25
     found = trials_of(recipe, recipe.knowledge[0])
     tuned = {trial.spec.label for trial in found}
