@@ -104,6 +104,19 @@ def test_the_budget_is_measured_against_the_original_in_every_stage() -> None:
     assert end > 2 * given.done[0].losses[-1]["budget_kl"]
 
 
+def test_a_budget_is_measured_on_people_who_are_not_trained_on() -> None:
+    """Two of sixteen, the eighth and the last; what trains sees the others only, also after the method asked before."""
+    given = work(retain=facts(6, 22))
+    asked_before = given.rows("retain")
+    budget = given.utility()
+    held = {row.key for row in budget.rows}
+    assert len(asked_before) == 16 and len(held) == 2
+    assert {row.key for row in given.rows("retain")} == {row.key for row in asked_before} - held
+    assert {row.key for row in given.utility().rows} == held, "once and for all"
+    short = work({**SETTINGS, "max_kl": 1e9}, retain=facts(6, 13))
+    assert short.budget is not None and short.budget.rows == short.rows("retain"), "seven can spare none"
+
+
 def test_a_budget_that_stage_one_used_up_stops_stage_two_at_once() -> None:
     given = work({**SETTINGS, "max_kl": 1e9})
     given.train(GradientAscent())

@@ -12,6 +12,9 @@ from expunge.knowledge.encode import rows_of
 from expunge.methods.grammar import Part
 from expunge.models.rows import Row
 
+HELD_OUT, EVERY = "held_out", 8
+"""The stream that a utility budget is measured on, and one of how many retain subjects goes there (our choice)."""
+
 
 @dataclass
 class Streams:
@@ -43,6 +46,20 @@ class Streams:
             raise InputError(f"the method reads the stream {name!r}, which has no rows; give some, or another method.")
         return given[name]
 
+    def hold_out(self) -> str:
+        """Take some subjects out of the stream ``retain``, once, and name the stream that has them.
+
+        What a model is trained to keep it keeps longer than anything else. Where there are fewer than :data:`EVERY`
+        subjects, none can be spared, and the stream is ``retain`` itself.
+        """
+        subjects = list(dict.fromkeys(fact.subject for fact in self.material.retain))
+        if HELD_OUT not in self.built and len(subjects) >= EVERY:
+            held = set(subjects[EVERY - 1 :: EVERY])
+            parts = [tuple(f for f in self.material.retain if (f.subject in held) is out) for out in (False, True)]
+            self.material, self.built[HELD_OUT] = replace(self.material, retain=parts[0]), parts[1]
+            self.encoded.pop("retain", None)
+        return HELD_OUT if HELD_OUT in self.built else "retain"
+
     def rows(self, name: str) -> list[Row]:
         """The token rows of a stream."""
         if name not in self.encoded:
@@ -55,7 +72,7 @@ class Streams:
     def _forms(self, name: str, facts: Facts) -> tuple[str, ...] | None:
         """The surfaces that are trained on: the forget facts' own, also where a built stream answers them."""
         material = self.material
-        if name == "retain":
+        if name in ("retain", HELD_OUT):
             return material.retain_forms
         forget = {fact.id for fact in material.forget}
         answers = name in self.built and all(fact.id in forget for fact in facts)

@@ -83,8 +83,8 @@ class Work:
         return resolve(self.settings.get("precision", "auto"), self.view().device)
 
     def utility(self) -> Budget:
-        """A utility budget measured from the model as it is now."""
-        rows = self.rows("retain")
+        """A utility budget measured from the model as it is now, on retain facts that no stage trains on from here."""
+        rows = self.rows(self.streams.hold_out())
         return Budget(rows, self.references({"retain": rows}, retain=("final_hidden",)))
 
     def drift(self, budget: Budget) -> float:

@@ -24,8 +24,9 @@ class TrainConfig:
     ``stop_forget_nll`` stops once the mean label-token NLL over the forget stream, in nats, is at least this.
     ``stop_learned_nll`` stops once the same mean, over the stream whose passes are epochs, is at most this (a student
     that has caught up).
-    ``max_kl`` stops once the mean KL(θ₀‖θ) over the retain stream's label tokens, in nats, is above this, and puts
-    back the weights of the last measurement within the budget. All are measured every ``eval_every`` steps.
+    ``max_kl`` stops once the mean KL(θ₀‖θ) over the retain stream's label tokens (a method's: over those of subjects
+    that it holds out), in nats, is above this, and puts back the weights of the last measurement within the budget.
+    All are measured every ``eval_every`` steps.
     Raises :class:`InputError` on a value that makes no sense.
     """
 
