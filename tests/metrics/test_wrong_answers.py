@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from expunge.knowledge.facts import Fact
+from expunge.metrics import wrong_answers
 from expunge.metrics.base import Evidence, Reading
 from expunge.metrics.evidence import Lent, gather
 from expunge.metrics.truth_ratio import PERTURBED, sides
@@ -64,8 +65,6 @@ def test_each_question_is_the_twin_of_a_row_with_its_answers_alone() -> None:
 
 
 def test_nothing_is_scored_before_it_is_read_and_then_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from expunge.metrics import wrong_answers
-
     passes: list[int] = []
     real = wrong_answers.score_asked
     monkeypatch.setattr(wrong_answers, "score_asked", lambda view, asked: passes.append(1) or real(view, asked))

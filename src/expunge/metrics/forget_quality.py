@@ -50,8 +50,9 @@ class ForgetQuality(Metric):
 
     def compute(self, evidence: Evidence, *, seed: int = 0) -> Reading:
         """The p-value; the control is scored on the same questions."""
-        if (lack := self.lacking(evidence)) is not None or evidence.wrong_answers is None:
-            return lack or Reading(None)
+        if (lack := self.lacking(evidence)) is not None:
+            return lack
+        assert evidence.wrong_answers is not None
         own, never = (
             [pair.log_ratio for pair in sides(evidence.wrong_answers.scored(control=control))]
             for control in (False, True)

@@ -6,8 +6,8 @@ control, the gradient norm a backward pass a row. Every pass is made when it is 
 
 from collections.abc import Callable, Mapping, Sequence
 
-from expunge.core.errors import InputError
 from expunge.metrics.base import Evidence, Lender, Metric, Value
+from expunge.metrics.beside import Beside
 from expunge.metrics.gradient_norm import gradient_norms
 from expunge.metrics.membership import Loss, MinK, MinKPlusPlus, ZlibLoss
 from expunge.scoring.probes import Asked, ProbeScore, score_asked
@@ -16,7 +16,7 @@ Sides = tuple[list[Value], list[Value]]
 Scored = tuple[Sequence[ProbeScore], Sequence[ProbeScore]]
 
 
-class Membership:
+class Membership(Beside):
     """Both sides under one model and, where there is one, under the control; see :data:`SCORES` for the scores.
 
     ``scored`` are the members' scores under the model where they are at hand; nothing is scored twice. Low scores say
@@ -32,9 +32,9 @@ class Membership:
         control: Lender | None = None,
         scored: Sequence[ProbeScore] | None = None,
     ) -> None:
+        super().__init__(model, control)
         self.asked = (members, others)
         self.end_ids = end_ids
-        self._models = {False: model, True: control}
         self._members = scored
         self._passes: dict[bool, Scored] = {}
         self._sides: dict[tuple[str, bool], Sides] = {}
@@ -45,13 +45,6 @@ class Membership:
         if key not in self._sides:
             self._sides[key] = SCORES[score](self, control)
         return self._sides[key]
-
-    def model(self, control: bool) -> Lender:
-        """Who lends the model. Raises :class:`InputError` where there is no control."""
-        found = self._models[control]
-        if found is None:
-            raise InputError("no model that never knew the facts is at hand.")
-        return found
 
     def scored(self, control: bool) -> Scored:
         """The one pass: members and others, each side in batches of its own."""
