@@ -1,6 +1,7 @@
 """What a method stands on: stages that are not repeated, one budget, streams on demand, other facts inside."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from expunge.methods.grammar import parse
 from expunge.methods.stages import StageStore
 from expunge.objectives.cross_entropy import CrossEntropy
 from expunge.objectives.gradient_ascent import GradientAscent
+from expunge.study.trained import described
 from expunge.training.loop import TrainResult, train
+from expunge.training.stopping import Spent
 from reference.objectives import kl
 from reference.stages import SETTINGS, facts, furthest, loaded, unlearned, weights, work
 
@@ -135,6 +138,33 @@ def test_a_budget_of_the_inner_method_alone_is_the_originals_too() -> None:
     given.put(ours)
     with torch.no_grad():
         assert 0 < float(kl(given.loaded.model, loaded().model, given.rows("retain"))) <= 1.001 * limit
+
+
+@pytest.mark.parametrize(
+    ("method", "over"),
+    [("npo", False), ({"name": "undo", "method": {"alpha": 0.6, "distil": {"steps": 1}}}, True)],
+    ids=["held", "left"],
+)
+def test_a_method_says_what_it_spent_and_one_that_corrupts_may_leave_its_budget(method: Any, over: bool) -> None:
+    ours, result = unlearned(method, {**SETTINGS, "max_kl": 1e-3})
+    given = work()
+    given.put(ours)
+    with torch.no_grad():
+        end = float(kl(given.loaded.model, loaded().model, given.rows("retain")))
+    assert result.spent is not None and result.spent.limit == 1e-3
+    assert result.spent.kl == pytest.approx(end, rel=1e-3, abs=1e-7)
+    assert (result.spent.kl > result.spent.limit) is over
+    assert described(result, 1)["budget"] == {"kl": result.spent.kl, "limit": 1e-3}
+
+
+def test_without_a_budget_nothing_is_said_of_one() -> None:
+    _, result = unlearned("npo")
+    assert result.spent is None and "budget" not in described(result, 1)
+
+
+def test_a_model_that_is_not_a_number_any_more_spent_no_number() -> None:
+    result = replace(unlearned("npo")[1], spent=Spent(float("nan"), 0.1))
+    assert described(result, 1)["budget"] == {"kl": None, "limit": 0.1}
 
 
 def test_streams_are_built_when_they_are_asked_for_and_once() -> None:

@@ -15,12 +15,9 @@ def largest_within(work: Work, place: Callable[[float], None]) -> float:
     :data:`HALVINGS` the share is 0: no part of the change is affordable. Below 1 the record says ``max_kl``.
     """
     place(1.0)
-    limit = work.settings.get("max_kl")
-    if limit is None or work.budget is None:
-        return 1.0
     share, tried = 1.0, 0
     # Written so that a NaN counts as over the budget.
-    while not work.drift(work.budget) <= limit and share:
+    while (spent := work.spent()) and not spent.kl <= spent.limit and share:
         tried += 1
         share = 0.5**tried if tried <= HALVINGS else 0.0
         place(share)

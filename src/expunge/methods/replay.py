@@ -35,7 +35,8 @@ class Replay(Method):
     gains of norms hold no facts. ``modules`` is a regular expression searched in the names of the matrices, such as
     ``mlp``. ``inner`` is ``output_matching`` with any smoother and scope, which acts on the forget questions. Defaults
     are our choice. It needs a model that writes sensible text from nothing, and more steps than unlearning by
-    gradient; ``max_kl`` is not applied, because a corrupted model starts outside of any budget.
+    gradient; ``max_kl`` is not applied, as a corrupted model starts outside of any budget: the record says what was
+    spent.
     """
 
     paper: ClassVar[str] = "expunge's own; after Lee et al. 2025, arXiv 2506.06278"

@@ -85,4 +85,5 @@ def _total(work: Work) -> TrainResult:
         precision=last.precision if last else "fp32",
         seconds=sum(result.seconds for result in done),
         reference_seconds=sum(result.reference_seconds for result in done),
+        spent=work.spent(),
     )

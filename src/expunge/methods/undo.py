@@ -34,7 +34,8 @@ class Undo(Nested):
     ``alpha`` = 0.25 is the paper's value for a pre-trained 2-billion model, ``beta`` = 0.1 that of its language
     experiments (the 2-billion run uses 0: shrinking without noise). ``distil`` are training settings of the
     distillation above the method's own (its epochs are passes over the retain stream). The paper distils for 3000
-    steps of 110 × 1024 tokens; give it many more steps than the unlearning. ``max_kl`` bounds the teacher only.
+    steps of 110 × 1024 tokens; give it many more steps than the unlearning. ``max_kl`` bounds the teacher only;
+    what the student spends of it stands in the record.
     """
 
     paper: ClassVar[str] = "Lee et al. 2025, arXiv 2506.06278"

@@ -24,7 +24,7 @@ from expunge.training.config import TrainConfig
 from expunge.training.loop import TrainResult, train
 from expunge.training.precision import resolve
 from expunge.training.references import References
-from expunge.training.stopping import Budget, mean_kl
+from expunge.training.stopping import Budget, Spent, mean_kl
 
 if TYPE_CHECKING:
     from expunge.methods.grammar import MethodSpec
@@ -90,6 +90,11 @@ class Work:
     def drift(self, budget: Budget) -> float:
         """Mean KL(θ₀‖θ) over the budget's rows, in nats a label token, of the model as it is now."""
         return mean_kl(self.view(), budget.rows, budget.references, "retain", self.precision())
+
+    def spent(self) -> Spent | None:
+        """What the model as it is now spends of the settings' ``max_kl``, or nothing where none is set."""
+        limit = self.settings.get("max_kl")
+        return None if limit is None or self.budget is None else Spent(self.drift(self.budget), limit)
 
     def note(self, steps: int, tokens: int, stopped: str, losses: Sequence[dict[str, float]] = ()) -> None:
         """Record a change of the model that was made outside the loop, so that the method's total counts it."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,19 @@ def models(run: Path, found: Mapping[str, Any]) -> Iterator[Model]:
         if found.get(role):
             yield Model(label, role, tuple(_evaluations(run, found[role])))
     for label, replicates in (found.get("methods") or {}).items():
-        yield Model(label, "method", tuple(_evaluations(run, replicates)))
+        yield Model(label, "method", tuple(_evaluations(run, replicates)), tuple(_of_kind(run, replicates, "unlearn")))
 
 
 def _evaluations(run: Path, replicates: list[Mapping[str, Any]]) -> Iterator[Cell]:
+    for cell in _of_kind(run, replicates, "evaluate"):
+        yield replace(cell, samples=tuple(_samples(run / "cells" / cell.folder / "samples.jsonl")))
+
+
+def _of_kind(run: Path, replicates: list[Mapping[str, Any]], kind: str) -> Iterator[Cell]:
     for replicate in replicates:
-        folder = run / "cells" / Path(str(replicate.get("evaluate"))).name
-        if replicate.get("evaluate") and (folder / "record.json").is_file():
-            yield Cell(folder.name, read_json(folder / "record.json"), tuple(_samples(folder / "samples.jsonl")))
+        folder = run / "cells" / Path(str(replicate.get(kind))).name
+        if replicate.get(kind) and (folder / "record.json").is_file():
+            yield Cell(folder.name, read_json(folder / "record.json"))
 
 
 def _samples(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from expunge.report.csv_file import inert
 from expunge.report.discrimination import weakness
 from expunge.report.markdown import grid, plain
 from expunge.report.shapes import Study
+from expunge.report.spent import beyond
 from expunge.report.table import Column
 from expunge.report.text import visible
 
@@ -41,7 +42,7 @@ def notes(studies: Sequence[Study]) -> list[str]:
     for study in studies:
         for world in study.worlds:
             name = f"{study.name}, {world.label}"
-            found += [f"{name}: {reason}" for reason in [weakness(world)] if reason]
+            found += [f"{name}: {reason}" for reason in (weakness(world), beyond(world)) if reason]
             found += [f"{name}: the null row failed, so this world is invalid."] if world.null.valid is False else []
     return found
 

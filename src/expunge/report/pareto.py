@@ -1,16 +1,18 @@
 """The picture of a comparison: utility before the attack against worst-case excess recovery, one mark a method.
 
 Good methods stand at the lower right: useful, and nothing comes back. The staircase joins those that no other method
-beats in both. Marks carry numbers, and the legend beside them the names, so that thirty methods stay readable.
+beats in both. Marks carry numbers, and the legend beside them the names, so that thirty methods stay readable; a hollow
+mark is a method that was released over its utility budget.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expunge.report.shapes import Interval, Study
+from expunge.report.spent import over
 from expunge.report.text import visible
 
 if TYPE_CHECKING:
@@ -23,12 +25,13 @@ MARKS = "osD^vPX*<>"
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One method of one world; ``group`` numbers the study and world it belongs to."""
+    """One method of one world; ``group`` numbers the study and world it belongs to, ``over``: it left its budget."""
 
     name: str
     group: int
     utility: float
     excess: Interval
+    over: bool = False
 
 
 def spots(studies: Sequence[Study]) -> list[Spot]:
@@ -36,8 +39,15 @@ def spots(studies: Sequence[Study]) -> list[Spot]:
     worlds = [(study, world) for study in studies for world in study.worlds]
     several = len(worlds) > 1
     return [
-        Spot(f"{world.label}: {method.label}" if several else method.label, group, method.utility_before, method.e_star)
+        Spot(
+            f"{world.label}: {method.label}" if several else method.label,
+            group,
+            method.utility_before,
+            method.e_star,
+            method.label in beyond,
+        )
         for group, (_, world) in enumerate(worlds)
+        for beyond in [over(world)]
         for method in world.methods
         if method.utility_before is not None and method.e_star is not None
     ]
@@ -74,15 +84,24 @@ def draw(studies: Sequence[Study], path: Path) -> None:
 def _marks(axes: "Axes", found: Sequence[Spot]) -> None:
     for number, spot in enumerate(found, start=1):
         low, high = spot.excess.value - spot.excess.low, spot.excess.high - spot.excess.value
-        colour = f"C{spot.group % 10}"
         axes.errorbar(
-            spot.utility, spot.excess.value, yerr=[[max(0.0, low)], [max(0.0, high)]], color=colour, alpha=0.35,
-            linewidth=1, zorder=1,
+            spot.utility, spot.excess.value, yerr=[[max(0.0, low)], [max(0.0, high)]], color=_mark(spot)["color"],
+            alpha=0.35, linewidth=1, zorder=1,
         )  # fmt: skip
-        axes.plot(spot.utility, spot.excess.value, MARKS[spot.group % len(MARKS)], color=colour, markersize=6, zorder=3)
+        axes.plot(spot.utility, spot.excess.value, zorder=3, **_mark(spot))
         axes.annotate(
             str(number), (spot.utility, spot.excess.value), xytext=(5, 4), textcoords="offset points", fontsize=8
         )
+
+
+def _mark(spot: Spot) -> dict[str, Any]:
+    """How a spot is drawn, in the picture and in its legend; hollow where it left its budget."""
+    colour = f"C{spot.group % 10}"
+    inside = "white" if spot.over else colour
+    return {
+        "linestyle": "none", "marker": MARKS[spot.group % len(MARKS)], "color": colour, "markerfacecolor": inside,
+        "markersize": 6,
+    }  # fmt: skip
 
 
 def _staircase(axes: "Axes", found: Sequence[Spot]) -> None:
@@ -97,9 +116,7 @@ def _staircase(axes: "Axes", found: Sequence[Spot]) -> None:
 def _legend(figure: "Figure", axes: "Axes", found: Sequence[Spot]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], linestyle="none", marker=MARKS[s.group % len(MARKS)], color=f"C{s.group % 10}") for s in found
-    ]
+    handles = [Line2D([], [], **_mark(spot)) for spot in found]
     names = [f"{number}  {_literal(spot.name)}" for number, spot in enumerate(found, start=1)]
     columns = max(1, math.ceil(len(found) / 26))
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False, ncols=columns)

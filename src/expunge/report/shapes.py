@@ -145,11 +145,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the study in the reader's words, with its cells of one kind by replicate."""
+    """A model of the study in the reader's words, with its evaluations and its unlearning by replicate."""
 
     label: str
     role: str
     evaluate: tuple[Cell, ...]
+    unlearn: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

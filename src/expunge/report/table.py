@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expunge.report.shapes import Interval, Method, Study, World
+from expunge.report.spent import Spent, spent
 from expunge.report.text import NOTHING, number
 from expunge.report.words import null_line
 
@@ -39,6 +40,7 @@ COLUMNS = (
     Column("utility_after", "Utility after the attack", "ratio"),
     Column("t_recall", "Attacker's own half learned", "share"),
     Column("speed", "Learns new facts (control = 1)", "ratio"),
+    Column("spent", "Spent of its budget (nats, least and most)", "ratio"),
     Column("worst_points", "Worst points (source/access/rate/steps)"),
     Column("usability", "Usability"),
     Column("replicates", "Replicates", "count"),
@@ -46,7 +48,7 @@ COLUMNS = (
     Column("reasons", "Reasons"),
 )
 MAIN = tuple(column for column in COLUMNS if column.main)
-DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:15]))
+DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:16]))
 
 
 def rows(study: Study) -> list[Row]:
@@ -56,7 +58,9 @@ def rows(study: Study) -> list[Row]:
 
 def world_rows(world: World) -> list[Row]:
     """The rows of one world. Keys are those of :data:`COLUMNS`; ``colour`` numbers the method for the figures."""
-    return [*(_method(world, method, index) for index, method in enumerate(world.methods)), *_null(world)]
+    found = spent(world)
+    methods = enumerate(world.methods)
+    return [*(_method(world, method, index, found.get(method.label)) for index, method in methods), *_null(world)]
 
 
 def _shared(world: World) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def _shared(world: World) -> dict[str, Any]:
     }
 
 
-def _method(world: World, method: Method, index: int) -> Row:
+def _method(world: World, method: Method, index: int, cost: Spent | None) -> Row:
     return _shared(world) | {
         "kind": "method",
         "colour": index,
@@ -85,6 +89,8 @@ def _method(world: World, method: Method, index: int) -> Row:
         "utility_after": method.utility_after,
         "t_recall": method.t_recall,
         "speed": method.speed,
+        "spent": cost and cost.kl,
+        "over_budget": cost is not None and cost.over,
         "worst_points": ", ".join(dict.fromkeys(method.worst_points)),
         "reasons": "; ".join(reason.rstrip(".") for reason in method.reasons),
     }
@@ -111,8 +117,9 @@ def cell(row: Row, column: Column) -> str:
 
 
 def _verdict(row: Row) -> str:
-    """Verdict and usability; a single replicate is said in the table itself."""
-    notes = [str(row.get("usability") or "")] + (["one replicate"] if row["replicates"] == 1 else [])
+    """Verdict and usability; what weakens a row is said in the table itself."""
+    weak = {"over its budget": row.get("over_budget"), "one replicate": row["replicates"] == 1}
+    notes = [str(row.get("usability") or ""), *(name for name, holds in weak.items() if holds)]
     return ", ".join([str(row["verdict"]), *filter(None, notes)])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from expunge.audit.verdict import LEAST_SUBJECTS
 from expunge.report.discrimination import weakness
 from expunge.report.shapes import Method, Study, World
+from expunge.report.spent import beyond
 from expunge.report.text import level, plural
 
 VERDICTS: Mapping[str, str] = {
@@ -87,8 +88,8 @@ def lesson(method: Method) -> str:
 
 def cautions(world: World) -> list[str]:
     """What a reader must know before trusting the numbers of a world; empty when nothing weakens them."""
-    weak = weakness(world)
-    return [*_null(world), *_size(world), *_leaks(world), *([weak] if weak else [])]
+    weak = [reason for reason in (weakness(world), beyond(world)) if reason]
+    return [*_null(world), *_size(world), *_leaks(world), *weak]
 
 
 def _null(world: World) -> Iterator[str]:

@@ -29,7 +29,7 @@ from expunge.training.resume import checkpoints_of, resume, state_of
 from expunge.training.room import room
 from expunge.training.run import Run
 from expunge.training.scoping import scoped
-from expunge.training.stopping import Budget, Stopper, with_budget
+from expunge.training.stopping import Budget, Spent, Stopper, with_budget
 
 Callback = Callable[[int, View], None]
 Streams = Mapping[str, Sequence[Row]]
@@ -41,7 +41,8 @@ class TrainResult:
 
     ``tokens`` counts each row of each step once. ``stopped`` is ``steps``, ``forget_nll``, ``learned_nll`` or
     ``max_kl``; after ``max_kl`` the weights are those of the last measurement within the budget. ``model`` is the
-    model of the view that was given, changed in place, adapters merged. Times are in seconds.
+    model of the view that was given, changed in place, adapters merged. Times are in seconds. ``spent`` is what a whole
+    method ended at, where it had a budget; one that edits or averages last may end elsewhere than it stopped.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class TrainResult:
     precision: Precision
     seconds: float
     reference_seconds: float
+    spent: Spent | None = None
 
 
 def train(

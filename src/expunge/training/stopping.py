@@ -58,6 +58,14 @@ class Budget:
     references: ReferenceReader
 
 
+@dataclass(frozen=True)
+class Spent:
+    """How much of a utility budget a finished model spends: its mean KL(θ₀‖θ), and the limit, in nats a label token."""
+
+    kl: float
+    limit: float
+
+
 @dataclass
 class Stopper:
     """Measures what the configuration asks for and says when to stop.
