@@ -45,11 +45,15 @@ def _as_questions(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
     return tuple(replace(fact, probes=fact.of_form("qa") or fact.probes) for fact in facts)
 
 
-SOURCES: Mapping[str, Find] = {
+OF_T: Mapping[str, Find] = {
     "qa": _form("qa"),
     "prose": _form("prose"),
     "prefixes": lambda knowledge, split: Source(split.train, True),
     "rows": lambda knowledge, split: Source(_as_questions(split.train), True),
+}
+"""The sources that show T's own facts."""
+SOURCES: Mapping[str, Find] = {
+    **OF_T,
     "retain": lambda knowledge, split: Source(_as_questions(knowledge.retain_train), False),
     "same_kind": _stream("same_kind"),
     "background": _stream("background"),

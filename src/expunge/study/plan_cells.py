@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from expunge import registry
-from expunge.attacks.relearn import Relearn
 from expunge.benchmarks.background import BACKGROUND, with_background
 from expunge.benchmarks.form_axis import check_forms
 from expunge.core.files import stable_hash
@@ -21,6 +20,7 @@ from expunge.study.facts_io import fingerprint
 from expunge.study.given import stamp
 from expunge.study.plan_entries import Entry
 from expunge.study.plan_room import room
+from expunge.study.plan_speed import for_speed
 from expunge.study.pool import Innocent
 from expunge.study.recipe import Recipe
 from expunge.study.sections import Attack, World
@@ -91,16 +91,18 @@ class Draw:
         """Attacks on facts that no model ever saw.
 
         The original is attacked with them where other models' learning speed is measured against it: where the audit
-        is examined, and where models are given without a control. Where they tell no more than that speed, attacks
-        which train nothing are left out.
+        is examined, and where models are given without a control. Where they tell no more than that speed, the attacks
+        are cut down to what does (:mod:`expunge.study.plan_speed`).
         """
         given = self.recipe.given is not None
         wanted = role != "original" or self._examined or (given and self.uncontrolled)
         if not (wanted and self.recipe.placebo and self.facts.placebo):
             return ()
-        cells = self.attacks(label, models, first, target="placebo")
-        speed_alone = given and (role == "original" or not self.uncontrolled)
-        return tuple(cell for cell in cells if _trains(cell)) if speed_alone else cells
+        speed_alone = not self._examined and (role == "original" or not self.uncontrolled)
+        asked = for_speed(self.recipe.attacks) if speed_alone else self.recipe.attacks
+        return tuple(
+            self._attack(label, attack, models, first, only_before=False, target="placebo") for attack in asked
+        )
 
     def _measured(self, role: str, label: str, made: Cell | None, original: Cell | None, first: Cell) -> Cell:
         """The model's evaluation; the original's is its first, unless what is asked for says something of it too."""
@@ -213,13 +215,13 @@ class Draw:
             return {}
         return {"control_model": self.read("control", given.control, original, knows=False)}
 
-    def attacks(
-        self, label: str, models: Models, first: Cell, only_before: bool = False, target: str = "forget"
-    ) -> tuple[Cell, ...]:
+    def attacks(self, label: str, models: Models, first: Cell, only_before: bool = False) -> tuple[Cell, ...]:
         """One cell an attack of the recipe; θ₀ is read by the attacks that need it."""
-        return tuple(self._attack(label, attack, models, first, only_before, target) for attack in self.recipe.attacks)
+        return tuple(self._attack(label, attack, models, first, only_before) for attack in self.recipe.attacks)
 
-    def _attack(self, label: str, attack: Attack, models: Models, first: Cell, only_before: bool, target: str) -> Cell:
+    def _attack(
+        self, label: str, attack: Attack, models: Models, first: Cell, only_before: bool, target: str = "forget"
+    ) -> Cell:
         needs: tuple[str, ...] = getattr(registry.get("attack", attack.name).factory, "needs", ())
         needed = {"model"} | {f"{name}_model" for name in needs}
         read = {name: cell for name, cell in models.items() if cell is not None and name in needed}
@@ -245,12 +247,6 @@ class Draw:
     def label(self, what: str) -> str:
         """A cell's label: world, seed, and what it is about."""
         return f"{self.world.label}, seed {self.seed}: {what}"
-
-
-def _trains(cell: Cell) -> bool:
-    """Whether the attack of a cell trains the model."""
-    factory = registry.get("attack", cell.config["attack"]).factory
-    return isinstance(factory, type) and issubclass(factory, Relearn)
 
 
 def _listed(forms: tuple[str, ...] | list[str] | None) -> list[str] | None:
