@@ -62,6 +62,8 @@ def test_the_comparison_and_its_picture_say_so(run: Path, study: Study) -> None:
     assert "Released over their utility budget: npo+sam." in api.compare([run])
     found = {spot.name: spot.over for spot in pareto.spots([study])}
     assert found == {"gradient_difference": False, "npo": False, "npo+sam": True}
+    pareto.draw([study], run / "picture.svg")
+    assert "hollow" in (run / "picture.svg").read_text()
 
 
 def test_a_model_that_is_not_a_number_any_more_is_over(tmp_path: Path) -> None:

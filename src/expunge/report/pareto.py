@@ -118,6 +118,9 @@ def _legend(figure: "Figure", axes: "Axes", found: Sequence[Spot]) -> None:
 
     handles = [Line2D([], [], **_mark(spot)) for spot in found]
     names = [f"{number}  {_literal(spot.name)}" for number, spot in enumerate(found, start=1)]
+    if any(spot.over for spot in found):
+        hollow: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": "0.4", "markerfacecolor": "white"}
+        handles, names = [*handles, Line2D([], [], **hollow)], [*names, "hollow: over its utility budget"]
     columns = max(1, math.ceil(len(found) / 26))
     figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False, ncols=columns)
 
