@@ -16,7 +16,8 @@ class Averaging(WeightAverage):
     Steps are counted back from the last one, which always enters. The defaults are the values of Fan et al.
     (2502.05374, released WMDP configuration): of 125 steps the mean of 100, 105, … 125, which is ``start`` 0.8 and
     ``every`` 5 (stochastic weight averaging, Izmailov et al. 1803.05407). They keep the mean in bf16; here it is fp32.
-    A rate that falls to 0 leaves the last part little to average: use a constant one, and an earlier ``start``.
+    A rate that falls to 0 leaves the last part little to average: use a constant one, and an earlier ``start``. Where
+    ``max_kl`` ends a run before ``start``, nothing is averaged, and the weights are the inner method's: give 0.
     """
 
     paper: ClassVar[str] = "Fan et al. 2025, arXiv 2502.05374; Izmailov et al. 2018, arXiv 1803.05407"
