@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from expunge.audit import in_text
+from expunge.audit.beside import beside
 from expunge.audit.by_attack import by_attack, winner
 from expunge.audit.compare import Comparison, compare, worst_points
 from expunge.audit.controls import Control, control_for, placebo_speed, speed_reference
@@ -203,7 +204,17 @@ class WorldEntry:
             "attacks": [row.as_dict() for row in attacks],
             "winning_attack": winner(attacks),
             "forget_metrics": dict(self.world.forget_metrics.get(label, {})),
+            **self._beside(label),
         }
+
+    def _beside(self, label: str) -> dict[str, Any]:
+        """The method beside its baseline, where it has one."""
+        other = self.world.baselines.get(label)
+        if other is None:
+            return {}
+        rows, baseline = (self.table.rows("method", name) for name in (label, other))
+        found = beside(self.table, rows, baseline, self.controls[label].rows, self.original)
+        return {"beside": {"label": other, "e_star": _json(found)}}
 
 
 def _best(t_recall_P: Floats) -> float:

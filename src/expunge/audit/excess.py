@@ -37,23 +37,29 @@ def gap(control: Reading, original: Reading) -> float:
 
 
 def excess(model: Reading, control: Reading, original: Reading, sample: Sample) -> Interval | None:
-    """E with its interval, or ``None`` where the denominator is below 0.3.
+    """E with its interval, or ``None`` where the denominator is below 0.3."""
+    return lead(model, control, control, original, sample)
 
-    The ratio is linearised around its value (resampled denominators may come near 0). The ends are nowhere narrower
-    than Clopper-Pearson on the model's score, with control and original taken as known: with nothing recovered
-    the bootstrap alone would be a single point, however few the subjects.
+
+def lead(model: Reading, other: Reading, control: Reading, original: Reading, sample: Sample) -> Interval | None:
+    """How much more of what the original knew ``model`` recovers than ``other``: (R_u - R_v) / (S₀ - R_c).
+
+    ``None`` where the denominator is below 0.3. The ratio is linearised around its value (resampled denominators may
+    come near 0), and a replicate's and a subject's part in both scores cancels. The ends are nowhere narrower than
+    Clopper-Pearson on the model's score, with all others taken as known: with nothing recovered the bootstrap alone
+    would be a single point, however few the subjects.
     """
     denominator = gap(control, original)
     if denominator < LEAST_GAP - 1e-12:
         return None
-    value = (model.value - control.value) / denominator
+    value = (model.value - other.value) / denominator
     residual_M, residual_BM = (
-        (u - c - value * (o - c)) / denominator
-        for u, c, o in zip(_both(model), _both(control), _both(original), strict=True)
+        (u - v - value * (o - c)) / denominator
+        for u, v, c, o in zip(*map(_both, (model, other, control, original)), strict=True)
     )
     found = interval(value, residual_M, residual_BM, sample.slots_BM, sample.sizes)
     low, high = clopper_pearson(model.value, sum(sample.sizes))
-    return widened(found, (low - control.value) / denominator, (high - control.value) / denominator)
+    return widened(found, (low - other.value) / denominator, (high - other.value) / denominator)
 
 
 def _both(reading: Reading) -> tuple[Floats, Floats]:

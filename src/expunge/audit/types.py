@@ -84,6 +84,7 @@ class World:
 
     ``hider`` is the label of the method that is known to hide only (shallow NPO). ``placebo_speeds`` gives, by
     method, how fast it learns placebo facts relative to the control, where no placebo trajectories are given.
+    ``baselines`` maps a method to the one that it is put beside (:mod:`expunge.audit.beside`).
     ``forget_metrics`` maps method → metric → ``iv``. ``utility_known`` is off where no original was at hand to measure
     utility against. ``in_text``: the models are seen in what they write alone (:mod:`expunge.audit.in_text`).
     """
@@ -97,6 +98,7 @@ class World:
     not_tested: tuple[str, ...] = ()
     hider: str | None = None
     placebo_speeds: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, str] = field(default_factory=dict)
     forget_metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     utility_known: bool = True
     in_text: bool = False

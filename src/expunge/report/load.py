@@ -99,6 +99,7 @@ def _number(value: Any) -> float | None:
 def _method(node: Node) -> Method:
     """A method; audits of earlier versions have no table by attack."""
     metrics, won = node.node("forget_metrics"), node.get("winning_attack")
+    beside = node.node("beside") if node.get("beside") else None
     return Method(
         label=str(node["label"]),
         verdict=str(node["verdict"]),
@@ -119,6 +120,8 @@ def _method(node: Node) -> Method:
         speed=_number(node.get("speed")),
         recovered=tuple(map(_recovered, node.nodes("recovered"))) if node.get("recovered") else (),
         groups=tuple(map(_group, node.nodes("groups"))) if node.get("groups") else (),
+        baseline=str(beside["label"]) if beside else None,
+        beside=beside.maybe("e_star") if beside else None,
     )
 
 

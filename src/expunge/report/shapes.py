@@ -86,7 +86,8 @@ class Recovered:
 class Method:
     """One unlearned model and the audit's findings about it; shares and utilities are 0–1.
 
-    ``speed`` is how fast it learns facts that are new to it, the control being 1.
+    ``speed`` is how fast it learns facts that are new to it, the control being 1. ``beside`` is its excess recovery
+    less that of the baseline, whose label is ``baseline``.
     """
 
     label: str
@@ -108,6 +109,8 @@ class Method:
     lead: float = 0.0
     recovered: tuple[Recovered, ...] = ()
     groups: tuple[GroupRow, ...] = ()
+    baseline: str | None = None
+    beside: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

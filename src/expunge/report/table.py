@@ -35,6 +35,7 @@ COLUMNS = (
     Column("excess", "Excess recovery", "ratio", main=True),
     Column("verdict", "Verdict", main=True),
     Column("utility", "Utility", "ratio", main=True),
+    Column("beside", "Excess recovery less the baseline's", "ratio"),
     Column("excess_before", "Excess before the attack", "ratio"),
     Column("control_before", "Control before", "share"),
     Column("utility_after", "Utility after the attack", "ratio"),
@@ -48,7 +49,7 @@ COLUMNS = (
     Column("reasons", "Reasons"),
 )
 MAIN = tuple(column for column in COLUMNS if column.main)
-DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:16]))
+DETAILS = (COLUMNS[1], *(column for column in COLUMNS[9:17]))
 
 
 def rows(study: Study) -> list[Row]:
@@ -83,6 +84,7 @@ def _method(world: World, method: Method, index: int, cost: Spent | None) -> Row
         "relearned": method.after,
         "excess": method.e_star,
         "excess_before": method.e0,
+        "beside": method.beside,
         "verdict": method.verdict,
         "usability": method.usability,
         "utility": method.utility_before,

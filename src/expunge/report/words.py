@@ -6,7 +6,7 @@ from expunge.audit.verdict import LEAST_SUBJECTS
 from expunge.report.discrimination import weakness
 from expunge.report.shapes import Method, Study, World
 from expunge.report.spent import beyond
-from expunge.report.text import level, plural
+from expunge.report.text import level, number, plural
 
 VERDICTS: Mapping[str, str] = {
     "retained": "The model still says it, without any attack.",
@@ -140,9 +140,16 @@ def untested(study: Study, world: World) -> list[str]:
 
 
 def comes_back(world: World, method: Method) -> str:
-    """A sentence with the three numbers that matter."""
+    """A sentence with the numbers that matter."""
     return (
         f"It answered {level(method.before)} before the attack and {level(method.after)} after it; "
         f"the original answered {level(world.original)}, "
-        f"the control after the same attack {level(world.control.after)}."
+        f"the control after the same attack {level(world.control.after)}.{_beside(method)}"
+    )
+
+
+def _beside(method: Method) -> str:
+    """The method beside its baseline, where it has one."""
+    return (
+        f" Excess recovery less that of {method.baseline}: {number(method.beside, 'ratio')}." if method.beside else ""
     )

@@ -9,7 +9,6 @@
 The worlds are drawn here already (cheap, no model), so that cells which read equal content are one cell.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +42,7 @@ class Study:
     def audit(self) -> Cell:
         """The last cell, which reads every evaluation and attack."""
         named = dict(self._named())
-        section = dataclasses.asdict(self.recipe.audit)
+        section = self.recipe.audit.as_dict()
         worlds = [self._outline(number) for number in range(len(self.worlds))]
         attacks = [attack.as_dict() for attack in self.recipe.attacks]
         given = {} if self.recipe.given is None else {"not_tested": list(self.recipe.given.not_tested)}

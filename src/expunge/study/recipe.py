@@ -12,10 +12,11 @@ from typing import Any
 from expunge.core.errors import InputError
 from expunge.methods.fields import check_keys, fill
 from expunge.methods.grammar import MethodSpec
+from expunge.registry import suggestion
 from expunge.study.executors.choice import Choice
 from expunge.study.overrides import apply
 from expunge.study.pool import Examine, Innocent, check_pool
-from expunge.study.released import check_budgets, listed, released
+from expunge.study.released import baseline_of, check_budgets, listed, released
 from expunge.study.sections import Attack, AuditSection, EvalSection, Given, Model, Teach, Unlearn, World
 from expunge.study.tuning.checks import check
 from expunge.study.tuning.section import Tune
@@ -149,7 +150,15 @@ def _checked(recipe: Recipe) -> Recipe:
     check(recipe)
     check_pool(recipe)
     _check_requests(recipe)
+    _check_baseline(recipe)
     return recipe
+
+
+def _check_baseline(recipe: Recipe) -> None:
+    """A baseline that is no method anywhere would silently be nobody."""
+    named, labels = recipe.audit.baseline, {m.label for world in recipe.knowledge for m in recipe.methods_of(world)}
+    if named is not None and not any(baseline_of(label, named, labels) for label in labels):
+        raise InputError(f"audit.baseline is {named!r}, which is no method here; {suggestion(named, labels)}")
 
 
 def _check_requests(recipe: Recipe) -> None:

@@ -5,13 +5,15 @@ A budget is the mean KL(θ₀‖θ) on the retain rows, in nats a label token, t
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from expunge.core.errors import InputError
 from expunge.methods.grammar import MethodSpec, parse
 from expunge.study.tuning.space import Space, as_plain, read_space
+
+BAR = " | "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,12 @@ def released(spec: MethodSpec, budgets: Sequence[float]) -> tuple[MethodSpec, ..
     return tuple(_within(plain, budget) for budget in budgets) or (plain,)
 
 
+def baseline_of(label: str, named: str, labels: Collection[str]) -> str | None:
+    """The label among ``labels`` that ``label`` is put beside: ``named`` at the same budget, else as it stands."""
+    budget = label.partition(BAR)[2]
+    return next((one for one in (f"{named}{BAR}{budget}", named) if one in labels), None)
+
+
 def check_budgets(budgets: tuple[float, ...]) -> tuple[float, ...]:
     """``budgets``, unless one is no positive number or there twice."""
     for budget in budgets:
@@ -58,7 +66,7 @@ def check_budgets(budgets: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _within(spec: MethodSpec, budget: float) -> MethodSpec:
-    return dataclasses.replace(spec, label=f"{spec.label} | KL {budget:g}", train={**spec.train, "max_kl": budget})
+    return dataclasses.replace(spec, label=f"{spec.label}{BAR}KL {budget:g}", train={**spec.train, "max_kl": budget})
 
 
 def _fields(spec: MethodSpec) -> dict[str, Any]:

@@ -208,11 +208,21 @@ class EvalSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSection:
-    """ε of the verdict, the number of bootstrap resamples, and the label of the method known to hide only, if any."""
+    """ε of the verdict, the number of bootstrap resamples, and the label of the method known to hide only, if any.
+
+    Every method is put beside ``baseline``, a method's label; where there are ``budgets``, beside its release at the
+    method's own budget.
+    """
 
     epsilon: float = 0.10
     resamples: int = 2000
     hider: str | None = None
+    baseline: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the audit cell is told; a baseline only where there is one."""
+        found = dataclasses.asdict(self)
+        return found if self.baseline is not None else {key: found[key] for key in found if key != "baseline"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

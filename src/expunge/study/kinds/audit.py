@@ -2,8 +2,8 @@
 
 Config: ``epsilon``, ``resamples``, ``hider``, ``seed``, ``attacks`` (the recipe's), ``worlds`` (labels, and the
 names of the inputs that hold each model's measurements; ``sequence`` of a world after one of several requests);
-``not_tested`` (further sentences) where models are given; ``over_replicates`` (metrics that compare the models of
-several replicates) where a recipe asks for some.
+``baseline`` where a recipe names one; ``not_tested`` (further sentences) where models are given; ``over_replicates``
+(metrics that compare the models of several replicates) where a recipe asks for some.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from expunge.study.groups import groups_of
 from expunge.study.omissions import not_tested
 from expunge.study.record import Outcome
 from expunge.study.recovered import recovered
+from expunge.study.released import baseline_of
 from expunge.study.trajectories import trajectories_of
 
 EXAMPLES = 5
@@ -95,6 +96,17 @@ def _hider(job: Job, world: Mapping[str, Any], labels: Sequence[str]) -> str | N
     return next((label for label in labels if own.get(label, label) == job.config["hider"]), None)
 
 
+def _baselines(job: Job, world: Mapping[str, Any], labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every method with the one it is put beside, where the recipe names a baseline; after a request, the baseline's
+    own model after it."""
+    named, own = job.config.get("baseline"), world.get("sequence", {}).get("methods", {})
+    here = {own.get(label, label): label for label in labels}
+    for name, label in here.items():
+        base = baseline_of(name, named, here) if named is not None else None
+        if base is not None and base != name:
+            yield label, here[base]
+
+
 def _world(job: Job, world: Mapping[str, Any]) -> World:
     """What the audit passes through to its record."""
     materials = _materials(job, world)
@@ -109,6 +121,7 @@ def _world(job: Job, world: Mapping[str, Any]) -> World:
         leaks=sum(len(material.split.leaks) for material in materials),
         not_tested=(*job.config.get("not_tested", ()), *not_tested(job.config["attacks"], world, materials)),
         hider=_hider(job, world, labels),
+        baselines=dict(_baselines(job, world, labels)),
         forget_metrics={label: _metrics(job, world, label) for label in labels},
         utility_known=_has_original(world) and _utility_measured(job, world),
         in_text=world.get("in_text", False),

@@ -64,7 +64,7 @@ def study_of_trials(recipe: Recipe, without: Mapping[str, frozenset[str]] | None
         seeds=tune.seeds,
         budgets=(),
         tune=None,
-        audit=dataclasses.replace(recipe.audit, hider=None),
+        audit=dataclasses.replace(recipe.audit, hider=None, baseline=None),
         null=False,
         placebo=recipe.placebo and not all(world.taught for world in recipe.knowledge),
     )
