@@ -54,6 +54,7 @@ def test_the_row_says_so_in_every_file(run: Path) -> None:
         text = (run / name).read_text()
         assert "Released over their utility budget: npo+sam." in text
         assert "0.07 [0.05,\u00a00.11]" in text
+    assert (run / "report.html").read_text().count(MARK) == 2, "the card and the table"
     overall = (run / "report.md").read_text().split("\n\n")[1].splitlines()
     assert [MARK in line for line in overall if "npo" in line] == [False, True]
 

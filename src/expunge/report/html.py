@@ -14,6 +14,7 @@ from markupsafe import Markup
 from expunge.report import by_attack, by_group, cost_plot, costs, plots, sequence, svg, table, text, words
 from expunge.report.reproduce import reproduction
 from expunge.report.shapes import Interval, Study, World
+from expunge.report.spent import over
 from expunge.report.transcripts import Transcript, transcripts
 
 BAR_LOW, BAR_HIGH = -0.25, 1.1
@@ -73,6 +74,7 @@ def _names() -> dict[str, Any]:
         "panels_by_attack": panels_by_attack,
         "budgets": budgets,
         "bar": bar,
+        "over": over,
         "method_inks": svg.METHOD_INKS,
     }
 
