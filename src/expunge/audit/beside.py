@@ -13,7 +13,8 @@ from expunge.audit.types import Interval
 def beside(table: Table, rows: Rows, other: Rows, control: Rows, original: Rows) -> Interval | None:
     """E of ``rows`` less E of ``other``; negative where less comes back.
 
-    ``None`` where the four share no replicate, or S₀ - R_c is below 0.3.
+    Both are measured against ``control``, which is the placebo of ``rows`` where placebos stand in. ``None`` where the
+    four share no replicate, or S₀ - R_c is below 0.3.
     """
     replicates = sorted(set.intersection(*(set(part) for part in (rows, other, control, original))))
     if not replicates:
